@@ -1,0 +1,1 @@
+//! Data sets: IDX files, the embedded MNIST, splits and seeded batches.

@@ -1,0 +1,12 @@
+//! A TensorBoard logger for Rust, and a CNN trainer on candle that uses it.
+
+#[cfg(feature = "train")]
+pub mod data;
+#[cfg(feature = "train")]
+pub mod nn;
+#[cfg(feature = "train")]
+pub mod random;
+pub mod report;
+pub mod tb;
+#[cfg(feature = "train")]
+pub mod train;

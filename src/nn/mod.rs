@@ -1,0 +1,1 @@
+//! Kernels, ops, layers and optimisers.

@@ -1,0 +1,1 @@
+//! Analysis of runs: pure functions from runs to tables.

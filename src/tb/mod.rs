@@ -1,0 +1,1 @@
+//! The event file: writing and reading what stock TensorBoard reads.

@@ -1,0 +1,170 @@
+//! The configuration of a training: one flat struct, stored as `config.toml` beside the results.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Every setting that a training's result depends on.
+///
+/// [`Config::default`] is the default recipe; [`Preset::config`] gives the named ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data set: a directory with the four IDX files, or the built-in MNIST where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images per optimizer update; the last batch of an epoch may be shorter.
+    pub batch_size: usize,
+    /// The learning rate; for a schedule that varies it, its largest value.
+    pub learning_rate: f64,
+    /// How gradients become updates.
+    pub optimizer: OptimizerKind,
+    /// How the learning rate varies over the training.
+    pub schedule: Schedule,
+    /// The distribution of the initial weights.
+    pub init: Init,
+    /// Seed of the initial weights and of the order of the images.
+    pub seed: u64,
+    /// Threads that compute, all of the machine's where absent. The result does not depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+}
+
+/// How gradients become updates of the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam (Kingma and Ba, 2015).
+    Adam,
+    /// Stochastic gradient descent with momentum 0.9.
+    Sgd,
+}
+
+/// How the learning rate varies over the training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// Up from a small value to the largest, then down to nearly nothing (Smith, 2018).
+    OneCycle,
+}
+
+/// The distribution of the initial weights and biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Normal with variance 2 / fan-in, biases 0 (He et al., 2015).
+    He,
+    /// The article's: a normal of σ 0.05 truncated at 2 σ, biases 0.05.
+    Article,
+}
+
+/// A named recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// 99 % in seconds.
+    Default,
+    /// The article's own: Adam at 1e-4, 100 epochs, its initial weights.
+    Article,
+}
+
+impl Preset {
+    /// The settings of this recipe.
+    pub fn config(self) -> Config {
+        match self {
+            Preset::Default => Config {
+                data: None,
+                epochs: 6,
+                batch_size: 100,
+                learning_rate: 0.003,
+                optimizer: OptimizerKind::Adam,
+                schedule: Schedule::OneCycle,
+                init: Init::He,
+                seed: 0,
+                threads: None,
+            },
+            Preset::Article => Config {
+                epochs: 100,
+                learning_rate: 1e-4,
+                schedule: Schedule::Constant,
+                init: Init::Article,
+                ..Config::default()
+            },
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Preset::Default.config()
+    }
+}
+
+/// A setting that cannot be trained with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{setting} is {found}; it must be {expected}")]
+pub struct ConfigError {
+    /// The setting's name, as in `config.toml`.
+    pub setting: &'static str,
+    /// What it was set to.
+    pub found: String,
+    /// The range of values that can be trained with.
+    pub expected: &'static str,
+}
+
+impl Config {
+    /// Holds every number against its range.
+    ///
+    /// # Errors
+    /// The first setting out of range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let error = |setting, found: String, expected| {
+            Err(ConfigError {
+                setting,
+                found,
+                expected,
+            })
+        };
+        if !(1..=1_000_000).contains(&self.epochs) {
+            return error("epochs", self.epochs.to_string(), "from 1 to 1,000,000");
+        }
+        if !(1..=65_536).contains(&self.batch_size) {
+            return error(
+                "batch_size",
+                self.batch_size.to_string(),
+                "from 1 to 65,536",
+            );
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 100.0) {
+            let found = self.learning_rate.to_string();
+            return error("learning_rate", found, "above 0 and at most 100");
+        }
+        if let Some(threads) = self.threads
+            && !(1..=1024).contains(&threads)
+        {
+            return error("threads", threads.to_string(), "from 1 to 1,024");
+        }
+        if i64::try_from(self.seed).is_err() {
+            let expected = "at most 9,223,372,036,854,775,807 (what a TOML file can hold)";
+            return error("seed", self.seed.to_string(), expected);
+        }
+        Ok(())
+    }
+
+    /// The settings as the text of a `config.toml`, complete.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// Settings from the text of a `config.toml`; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// A text that is not TOML, an unknown setting, a value of the wrong type; the error names
+    /// the line.
+    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}

@@ -1,0 +1,103 @@
+//! What watches a training: the loop tells it what happened, and it may ask the loop to stop.
+
+use std::ops::ControlFlow;
+
+use crate::train::Config;
+
+/// Mean loss and accuracy over some images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metrics {
+    /// Mean softmax cross-entropy.
+    pub loss: f64,
+    /// Share of the images whose largest logit is the label's, from 0 to 1.
+    pub accuracy: f64,
+}
+
+/// What is known before the first update.
+#[derive(Clone, Debug)]
+pub struct Start<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// What the data set calls itself, as `MNIST (built in)` or a directory.
+    pub dataset: &'a str,
+    /// Images in the training split.
+    pub train_images: usize,
+    /// Images in the validation split.
+    pub validation_images: usize,
+    /// Images in the test split.
+    pub test_images: usize,
+    /// Trainable numbers in the network.
+    pub parameters: usize,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Optimizer updates in an epoch.
+    pub updates_per_epoch: usize,
+}
+
+/// One optimizer update.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// Optimizer updates so far, this one included: the first is 1.
+    pub update: usize,
+    /// The epoch that this batch belongs to: the first is 1.
+    pub epoch: usize,
+    /// Images in this batch.
+    pub images: usize,
+    /// Mean loss and accuracy over the batch, before its update.
+    pub train: Metrics,
+    /// The learning rate of the update.
+    pub learning_rate: f64,
+}
+
+/// One epoch, after its last update and the evaluation that follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Epochs completed, this one included: the first is 1.
+    pub epoch: usize,
+    /// Means over the epoch's images, each as it was trained.
+    pub train: Metrics,
+    /// Over the validation split, with the weights at the end of the epoch.
+    pub validation: Metrics,
+    /// Training images per second, evaluation left out.
+    pub images_per_sec: f64,
+}
+
+/// The end of a training that was not stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a> {
+    /// Every epoch, in order.
+    pub epochs: &'a [Epoch],
+    /// Over the test split, with the last weights.
+    pub test: Metrics,
+    /// Test images that were classified wrongly.
+    pub test_wrong: usize,
+    /// Images in the test split.
+    pub test_images: usize,
+}
+
+/// Something that watches a training. Every method defaults to doing nothing.
+///
+/// Methods are called in the order of the events and on the thread that trains, so the time they
+/// take is added to the training's (and reported as `logging_secs`).
+pub trait Observer {
+    /// Called once, before the first update.
+    fn start(&mut self, _start: &Start<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Called after every update. `Break` ends the training here: the epoch that was cut is not
+    /// reported, the test images are not read.
+    fn batch(&mut self, _batch: &Batch) -> std::io::Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Called at the end of every epoch.
+    fn epoch(&mut self, _epoch: &Epoch) -> std::io::Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Called once, after the test images were read; not for a training that was stopped.
+    fn finish(&mut self, _finish: &Finish<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
