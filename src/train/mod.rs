@@ -1,5 +1,8 @@
 //! Training: the configuration, the loop and what watches it.
 
-pub mod config;
+mod config;
 mod fit;
-pub mod observer;
+mod observer;
+
+pub use config::{Config, ConfigError, Init, OptimizerKind, Preset, Schedule};
+pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};
