@@ -1,0 +1,108 @@
+//! The command line: parse, run one subcommand, turn its outcome into an exit code.
+
+// The subcommands that use all of it come with the next changes.
+#[allow(dead_code)]
+mod output;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// A CNN trainer whose runs stock TensorBoard shows, and tools that read any TensorBoard run.
+#[derive(Debug, Parser)]
+#[command(name = "cnn-tb", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cnn-tb compare runs
+  cnn-tb compare --help";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    // `Train(train::Args)`, with the feature `train`, comes here.
+}
+
+/// How a subcommand ended, other than by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)]
+enum Outcome {
+    /// What was asked for is done.
+    Done = 0,
+    /// The question's answer is "no": a check failed, nothing was found.
+    No = 1,
+    /// The user stopped it (Ctrl-C).
+    Interrupted = 130,
+}
+
+/// The exit code of every error, clap's included.
+const ERROR: u8 = 2;
+
+/// Runs the program over the process' arguments.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => dispatch(cli),
+        Err(error) => {
+            // Help and version come this way too, with exit code 0 and for stdout.
+            let code = if error.use_stderr() { ERROR } else { 0 };
+            return match error.print() {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(ERROR),
+                _ => ExitCode::from(code),
+            };
+        }
+    };
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome as u8),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.command {
+        None => {
+            Cli::command().print_help()?;
+            Ok(Outcome::Done)
+        }
+        Some(command) => match command {},
+    }
+}
+
+/// Whether the reader of our standard output has seen enough (`cnn-tb … | head`): not an error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_two_examples() {
+        let mut root = Cli::command();
+        root.build();
+        let subcommands = root.get_subcommands().filter(|c| c.get_name() != "help");
+        for command in subcommands.chain([&root]) {
+            let help = command.clone().render_help().to_string();
+            let (_, examples) = help.rsplit_once("Examples:\n").unwrap_or_default();
+            let lines: Vec<&str> = examples.trim_end().lines().collect();
+            assert_eq!(lines.len(), 2, "{}: {examples:?}", command.get_name());
+            assert!(lines.iter().all(|line| line.starts_with("  cnn-tb ")));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What reaches the terminal: results on stdout, everything else on stderr, and no control
+//! character of a tag, a run's name or a path.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+
+/// Writes a result to standard output, at once.
+///
+/// # Errors
+/// `BrokenPipe` where the reader has closed its end; [`super::run`] takes that for success.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// An error that knows what its reader can do about it.
+#[derive(Debug)]
+pub struct Advised {
+    message: String,
+    advice: String,
+}
+
+impl Advised {
+    /// `message` says what is wrong, `advice` what to do.
+    pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            advice: advice.into(),
+        }
+    }
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Advised {}
+
+/// Writes `error: …` to standard error and below it, indented, the advice of an [`Advised`].
+pub fn error(error: &anyhow::Error) {
+    let mut text = format!(
+        "{} {}\n",
+        label("error:", RED),
+        escape(&format!("{error:#}"))
+    );
+    if let Some(advised) = error.downcast_ref::<Advised>() {
+        let _ = writeln!(text, "  {}", escape(&advised.advice));
+    }
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes `warning: …` to standard error.
+pub fn warn(message: &str) {
+    let text = format!("{} {}\n", label("warning:", YELLOW), escape(message));
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const BOLD: &str = "\x1b[1m";
+const RESET: &str = "\x1b[0m";
+
+fn label(text: &str, style: &str) -> String {
+    styled(text, style, takes_colour(&io::stderr()))
+}
+
+/// `text` in bold where standard output takes colours.
+pub fn bold(text: &str) -> String {
+    styled(text, BOLD, takes_colour(&io::stdout()))
+}
+
+fn styled(text: &str, style: &str, colour: bool) -> String {
+    if colour {
+        format!("{style}{text}{RESET}")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Colours are for terminals whose user has not set `NO_COLOR` (<https://no-color.org>).
+fn takes_colour(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !refused && !dumb
+}
+
+/// `text` with each character that could steer a terminal written as `\u{…}`: the control
+/// characters (escape codes begin with one), the line and paragraph separators, and the marks
+/// that turn the direction of writing (Unicode Standard Annex #9, "Explicit Directional
+/// Formatting Characters").
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_directional(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+fn is_directional(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_disarms_what_steers_a_terminal() {
+        let cases = [
+            ("validation/accuracy", "validation/accuracy"),
+            ("Genauigkeit ü 精度 🎯", "Genauigkeit ü 精度 🎯"),
+            (r"C:\runs", r"C:\runs"),
+            ("\x1b[31mred", r"\u{1b}[31mred"),
+            ("two\nlines\r\t", r"two\nlines\r\t"),
+            ("\u{7f}\u{9b}2J", r"\u{7f}\u{9b}2J"),
+            ("\u{202e}gnp.exe", r"\u{202e}gnp.exe"),
+            (
+                "\u{2066}a\u{2069}\u{200f}\u{61c}",
+                r"\u{2066}a\u{2069}\u{200f}\u{61c}",
+            ),
+            ("a\u{2028}b", r"a\u{2028}b"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(escape(text), expected);
+        }
+    }
+
+    #[test]
+    fn colour_is_only_added_where_it_is_wanted() {
+        assert_eq!(styled("error:", RED, false), "error:");
+        assert_eq!(styled("error:", RED, true), "\x1b[1;31merror:\x1b[0m");
+    }
+}
