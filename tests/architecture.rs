@@ -2,6 +2,8 @@
 //!
 //! Paths are compared as `tb/reader`: modules, then perhaps the name of an item.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
