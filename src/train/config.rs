@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::nn::Schedule;
+
 /// Every setting that a training's result depends on.
 ///
 /// [`Config::default`] is the default recipe; [`Preset::config`] gives the named ones.
@@ -42,22 +44,12 @@ pub enum OptimizerKind {
     Sgd,
 }
 
-/// How the learning rate varies over the training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Always the same.
-    Constant,
-    /// Up from a small value to the largest, then down to nearly nothing (Smith, 2018).
-    OneCycle,
-}
-
 /// The distribution of the initial weights and biases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// Normal with variance 2 / fan-in, biases 0 (He et al., 2015).
-    He,
+    /// Normal with variance 2 / fan-in, small uniform biases (He et al., 2015).
+    Kaiming,
     /// The article's: a normal of σ 0.05 truncated at 2 σ, biases 0.05.
     Article,
 }
@@ -82,7 +74,7 @@ impl Preset {
                 learning_rate: 0.003,
                 optimizer: OptimizerKind::Adam,
                 schedule: Schedule::OneCycle,
-                init: Init::He,
+                init: Init::Kaiming,
                 seed: 0,
                 threads: None,
             },

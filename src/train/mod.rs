@@ -4,5 +4,6 @@ mod config;
 mod fit;
 mod observer;
 
-pub use config::{Config, ConfigError, Init, OptimizerKind, Preset, Schedule};
+pub use crate::nn::Schedule;
+pub use config::{Config, ConfigError, Init, OptimizerKind, Preset};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};

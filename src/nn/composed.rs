@@ -1,0 +1,59 @@
+//! Every op of ours put together from candle's own: the way for other devices and element types,
+//! and what our kernels are held against.
+
+use candle_core::{D, Result, Tensor, bail};
+
+/// As [`crate::nn::convolve`].
+pub fn convolve(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    padding: usize,
+    stride: usize,
+) -> Result<Tensor> {
+    let output = input.conv2d(weight, padding, stride, 1, 1)?;
+    output.broadcast_add(&bias.reshape((1, (), 1, 1))?)
+}
+
+/// As [`crate::nn::max_pool2d`]. Windows side by side become a dimension of their own, of which
+/// the first largest element is gathered: candle's `max_pool2d` gives ¼ of the gradient for a 2×2
+/// window, and its `max` gives the whole gradient to every tie.
+///
+/// # Errors
+/// Windows that overlap or leave gaps.
+pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    if kernel_size != stride {
+        bail!(
+            "max_pool2d from candle's ops takes windows of {kernel_size} with the same stride, not {stride}"
+        );
+    }
+    let (images, channels, height, width) = input.dims4()?;
+    let (rows, columns) = (height / stride, width / stride);
+    let windows = input
+        .narrow(2, 0, rows * stride)?
+        .narrow(3, 0, columns * stride)?
+        .reshape(&[images, channels, rows, stride, columns, stride][..])?
+        .permute([0, 1, 2, 4, 3, 5])?
+        .reshape((images, channels, rows, columns, stride * stride))?;
+    let winners = windows.detach().argmax_keepdim(D::Minus1)?;
+    windows
+        .contiguous()?
+        .gather(&winners, D::Minus1)?
+        .squeeze(D::Minus1)
+}
+
+/// As [`crate::nn::relu`].
+pub fn relu(input: &Tensor) -> Result<Tensor> {
+    let negative = input.detach().lt(0.0)?;
+    negative.where_cond(&input.zeros_like()?, input)
+}
+
+/// As [`crate::nn::affine`].
+pub fn affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    input.matmul(&weight.t()?)?.broadcast_add(bias)
+}
+
+/// As [`crate::nn::cross_entropy`].
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    candle_nn::loss::cross_entropy(logits, labels)
+}

@@ -1,0 +1,11 @@
+//! Compute loops over plain slices: no tensors, no allocation that outlives a call.
+//!
+//! Work is always split into the same shards, whatever the number of threads, and sums over
+//! shards are taken in order: so the result does not depend on the threads.
+
+pub mod conv;
+pub mod matmul;
+pub mod pool;
+mod shard;
+
+pub use shard::shards;

@@ -1,0 +1,98 @@
+//! Max-pooling over square windows.
+
+use rayon::prelude::*;
+
+/// The sizes of a max-pooling of `height` by `width` planes. Windows that would stick out are
+/// left out, as in PyTorch (`ceil_mode=False`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Rows of a plane.
+    pub height: usize,
+    /// Columns of a plane.
+    pub width: usize,
+    /// Rows, and columns, of a window: at most 16, since a winner is kept in one byte.
+    pub kernel_size: usize,
+    /// Steps between two windows.
+    pub stride: usize,
+}
+
+impl MaxPool {
+    /// Rows of the output.
+    pub fn out_height(&self) -> usize {
+        (self.height - self.kernel_size) / self.stride + 1
+    }
+
+    /// Columns of the output.
+    pub fn out_width(&self) -> usize {
+        (self.width - self.kernel_size) / self.stride + 1
+    }
+
+    /// Writes each window's largest value, and where in the window it stands, row by row.
+    ///
+    /// Among equal values the first wins; a NaN wins over every number, as in PyTorch.
+    ///
+    /// # Panics
+    /// If a slice's length does not fit.
+    pub fn forward(&self, input: &[f32], output: &mut [f32], winners: &mut [u8]) {
+        let out_len = self.out_height() * self.out_width();
+        let planes = input.par_chunks_exact(self.height * self.width);
+        let outputs = output.par_chunks_exact_mut(out_len);
+        let winners = winners.par_chunks_exact_mut(out_len);
+        assert!(planes.len() == outputs.len() && planes.len() == winners.len());
+        planes
+            .zip(outputs)
+            .zip(winners)
+            .with_min_len(16)
+            .for_each(|((plane, output), winners)| {
+                let rows = output.chunks_exact_mut(self.out_width());
+                for (y, (output, winners)) in rows
+                    .zip(winners.chunks_exact_mut(self.out_width()))
+                    .enumerate()
+                {
+                    let top = &plane[y * self.stride * self.width..];
+                    self.forward_row(top, output, winners);
+                }
+            });
+    }
+
+    fn forward_row(&self, top: &[f32], output: &mut [f32], winners: &mut [u8]) {
+        for (x, (largest, winner)) in output.iter_mut().zip(winners).enumerate() {
+            (*largest, *winner) = (top[x * self.stride], 0);
+            for ky in 0..self.kernel_size {
+                let at = ky * self.width + x * self.stride;
+                for (kx, &value) in top[at..at + self.kernel_size].iter().enumerate() {
+                    if value > *largest || (value.is_nan() && !largest.is_nan()) {
+                        (*largest, *winner) = (value, (ky * self.kernel_size + kx) as u8);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds each output's gradient to its window's winner.
+    ///
+    /// # Panics
+    /// If a slice's length does not fit.
+    pub fn backward(&self, grad_output: &[f32], winners: &[u8], grad_input: &mut [f32]) {
+        let out_len = self.out_height() * self.out_width();
+        let planes = grad_input.par_chunks_exact_mut(self.height * self.width);
+        let grads = grad_output.par_chunks_exact(out_len);
+        let winners = winners.par_chunks_exact(out_len);
+        assert!(planes.len() == grads.len() && planes.len() == winners.len());
+        planes
+            .zip(grads)
+            .zip(winners)
+            .with_min_len(16)
+            .for_each(|((plane, grads), winners)| {
+                plane.fill(0.0);
+                for (i, (grad, &winner)) in grads.iter().zip(winners).enumerate() {
+                    let (ky, kx) = (
+                        usize::from(winner) / self.kernel_size,
+                        usize::from(winner) % self.kernel_size,
+                    );
+                    let (y, x) = (i / self.out_width(), i % self.out_width());
+                    plane[(y * self.stride + ky) * self.width + x * self.stride + kx] += grad;
+                }
+            });
+    }
+}

@@ -1,0 +1,126 @@
+//! Stochastic gradient descent with momentum.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
+use candle_nn::Optimizer;
+
+use super::update::{in_place, in_place_with};
+use crate::nn::slice::has_kernel;
+
+/// The settings of [`Sgd`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdConfig {
+    /// How far a step goes.
+    pub learning_rate: f64,
+    /// How much of the velocity is kept from one step to the next.
+    pub momentum: f64,
+    /// Whether a step looks ahead along the velocity (Nesterov, 1983).
+    pub nesterov: bool,
+    /// How much of a parameter is added to its gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for SgdConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-2,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// Stochastic gradient descent with momentum, by PyTorch's formulas (dampening 0).
+#[derive(Debug)]
+pub struct Sgd {
+    /// The settings; they may be changed between steps.
+    pub config: SgdConfig,
+    /// The parameters with their velocities, in the order in which they were given.
+    pub velocities: Vec<Velocity>,
+}
+
+/// A parameter and what [`Sgd`] remembers of its gradients.
+#[derive(Clone, Debug)]
+pub struct Velocity {
+    /// The parameter.
+    pub parameter: Var,
+    /// Running sum of the gradients, fading by the momentum.
+    pub velocity: Var,
+}
+
+impl SgdConfig {
+    fn apply(&self, parameter: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
+        let (rate, momentum) = (self.learning_rate as f32, self.momentum as f32);
+        let (along_grad, along_velocity) = if self.nesterov {
+            (1.0, momentum)
+        } else {
+            (0.0, 1.0)
+        };
+        let decay = self.weight_decay as f32;
+        for ((parameter, grad), velocity) in parameter.iter_mut().zip(grad).zip(velocity) {
+            let grad = grad + decay * *parameter;
+            *velocity = momentum * *velocity + grad;
+            *parameter -= rate * (along_grad * grad + along_velocity * *velocity);
+        }
+    }
+
+    fn apply_composed(&self, state: &Velocity, grad: &Tensor) -> Result<()> {
+        let parameter = state.parameter.as_tensor().detach();
+        let grad = (grad + (&parameter * self.weight_decay)?)?;
+        let velocity = ((state.velocity.as_tensor() * self.momentum)? + &grad)?;
+        let step = if self.nesterov {
+            (grad + (&velocity * self.momentum)?)?
+        } else {
+            velocity.clone()
+        };
+        state.velocity.set(&velocity)?;
+        state
+            .parameter
+            .set(&(parameter - (step * self.learning_rate)?)?)
+    }
+}
+
+impl Optimizer for Sgd {
+    type Config = SgdConfig;
+
+    fn new(vars: Vec<Var>, config: SgdConfig) -> Result<Self> {
+        let vars = vars.into_iter().filter(|var| var.dtype().is_float());
+        let velocities = vars.map(|parameter| {
+            Ok(Velocity {
+                velocity: Var::from_tensor(&parameter.zeros_like()?)?,
+                parameter,
+            })
+        });
+        Ok(Self {
+            config,
+            velocities: velocities.collect::<Result<_>>()?,
+        })
+    }
+
+    fn step(&mut self, grads: &GradStore) -> Result<()> {
+        for state in &self.velocities {
+            let Some(grad) = grads.get(&state.parameter) else {
+                continue;
+            };
+            if !has_kernel(grad) {
+                self.config.apply_composed(state, grad)?;
+                continue;
+            }
+            in_place(&state.velocity, |velocity| {
+                in_place_with(&state.parameter, grad, |parameter, grad| {
+                    self.config.apply(parameter, grad, velocity);
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.config.learning_rate = learning_rate;
+    }
+}

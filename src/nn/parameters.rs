@@ -1,0 +1,208 @@
+//! The trainable parameters of a network: named, ordered, and with seeded initial values.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
+use candle_nn::init::NormalOrUniform;
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init as Hint, VarBuilder};
+use safetensors::SafeTensors;
+
+use crate::random::{Purpose, Stream, index_of};
+
+/// Where initial values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// What each layer asks for; candle-nn's and our layers ask for Kaiming's normal weights (He
+    /// et al., 2015) and small uniform biases.
+    Layers,
+    /// The article's: weights from a normal of σ 0.05 truncated at 2 σ, biases 0.05.
+    Article,
+}
+
+/// Named parameters, created as layers ask for them.
+///
+/// A network built from [`Parameters::builder`] has the same initial values for the same seed on
+/// every machine, and its parameters come in the order of their names; candle's `VarMap` promises
+/// neither.
+///
+/// ```
+/// use candle_core::Device;
+/// use cnn_tb::nn::{Init, Parameters, linear};
+///
+/// let parameters = Parameters::new(7, Init::Layers);
+/// let layer = linear(3, 2, parameters.builder(&Device::Cpu).pp("fc"))?;
+/// let names: Vec<_> = parameters.named().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["fc.bias", "fc.weight"]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    seed: u64,
+    init: Init,
+    vars: Arc<Mutex<BTreeMap<String, Var>>>,
+}
+
+impl Parameters {
+    /// No parameters yet; they will start as `seed` and `init` say.
+    pub fn new(seed: u64, init: Init) -> Self {
+        Self {
+            seed,
+            init,
+            vars: Arc::default(),
+        }
+    }
+
+    /// What layers ask for their parameters; they are f32.
+    pub fn builder(&self, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
+    }
+
+    /// Every parameter with its name, in the order of the names.
+    pub fn named(&self) -> Vec<(String, Var)> {
+        let vars = self.vars();
+        vars.iter()
+            .map(|(name, var)| (name.clone(), var.clone()))
+            .collect()
+    }
+
+    /// Every parameter, in the order of the names: what an optimizer takes.
+    pub fn vars_in_order(&self) -> Vec<Var> {
+        self.vars().values().cloned().collect()
+    }
+
+    /// How many numbers there are to train.
+    pub fn count(&self) -> usize {
+        self.vars().values().map(|var| var.elem_count()).sum()
+    }
+
+    /// Writes the parameters as a safetensors file: tensors only, no metadata.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let tensors: HashMap<String, Tensor> = self
+            .named()
+            .into_iter()
+            .map(|(name, var)| (name, var.as_detached_tensor()))
+            .collect();
+        candle_core::safetensors::save(&tensors, path)
+    }
+
+    /// Sets every parameter to its value in the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// Bytes that are no safetensors file; a parameter that is missing there or has another shape
+    /// or type. Nothing is changed then.
+    pub fn load(&self, bytes: &[u8]) -> Result<()> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut values = Vec::new();
+        for (name, var) in self.named() {
+            let Ok(view) = file.tensor(&name) else {
+                let mut names = file.names();
+                names.sort();
+                bail!("no tensor named {name}; there are {names:?}");
+            };
+            if view.dtype() != safetensors::Dtype::F32 || view.shape() != var.dims() {
+                bail!(
+                    "tensor {name} is {:?} of shape {:?}; this network needs F32 of {:?}",
+                    view.dtype(),
+                    view.shape(),
+                    var.dims()
+                );
+            }
+            let bytes = view.data().chunks_exact(4);
+            let numbers = bytes
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
+            values.push((
+                Tensor::from_vec::<_, f32>(numbers, var.shape(), var.device())?,
+                var,
+            ));
+        }
+        values
+            .into_iter()
+            .try_for_each(|(value, var)| var.set(&value))
+    }
+
+    fn vars(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
+        self.vars.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn initial(&self, name: &str, shape: &Shape, hint: Hint) -> Vec<f32> {
+        let mut stream = Stream::new(self.seed, Purpose::Init, index_of(name));
+        let count = shape.elem_count();
+        if self.init == Init::Article {
+            return match shape.rank() {
+                0 | 1 => vec![0.05; count],
+                _ => (0..count)
+                    .map(|_| 0.05 * stream.truncated_normal())
+                    .collect(),
+            };
+        }
+        let mut uniform = |lo: f64, up: f64| {
+            (0..count)
+                .map(|_| (lo + (up - lo) * f64::from(stream.uniform())) as f32)
+                .collect()
+        };
+        let (mean, stdev) = match hint {
+            Hint::Const(value) => return vec![value as f32; count],
+            Hint::Uniform { lo, up } => return uniform(lo, up),
+            Hint::Randn { mean, stdev } => (mean, stdev),
+            Hint::Kaiming {
+                dist,
+                fan,
+                non_linearity,
+            } => {
+                let stdev = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
+                if let NormalOrUniform::Uniform = dist {
+                    let bound = 3f64.sqrt() * stdev;
+                    return uniform(-bound, bound);
+                }
+                (0.0, stdev)
+            }
+        };
+        (0..count)
+            .map(|_| (mean + stdev * f64::from(stream.normal())) as f32)
+            .collect()
+    }
+}
+
+impl SimpleBackend for Parameters {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        hint: Hint,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        if let Some(var) = self.vars().get(name) {
+            if var.shape() != &shape {
+                bail!(
+                    "parameter {name} has shape {:?}, not {shape:?}",
+                    var.shape()
+                );
+            }
+            return Ok(var.as_tensor().clone());
+        }
+        let values = Tensor::from_vec(self.initial(name, &shape, hint), shape, device)?;
+        let var = Var::from_tensor(&values.to_dtype(dtype)?)?;
+        let tensor = var.as_tensor().clone();
+        self.vars().insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _dtype: DType, _device: &Device) -> Result<Tensor> {
+        match self.vars().get(name) {
+            Some(var) => Ok(var.as_tensor().clone()),
+            None => bail!("no parameter named {name}"),
+        }
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.vars().contains_key(name)
+    }
+}

@@ -1,0 +1,87 @@
+//! Max-pooling: the op.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use crate::nn::composed;
+use crate::nn::kernel::pool::MaxPool;
+use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+
+/// The largest value of each `kernel_size` × `kernel_size` window of `input` (N, C, H, W), windows
+/// `stride` apart; a window that would stick out is left out. The output is
+/// (N, C, (H − K) / stride + 1, …).
+///
+/// The gradient of a window goes to its largest value, the first in row-major order among equal
+/// ones, and NaN wins over numbers: all as in PyTorch. (candle-core 0.11 spreads a quarter of it.)
+///
+/// Tensors that are not f32 on the CPU go through candle's own ops; these need
+/// `kernel_size == stride`.
+///
+/// # Errors
+/// A window that does not fit into the input or is larger than 16; a stride of 0.
+pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    let (_, _, height, width) = input.dims4()?;
+    if !(1..=16).contains(&kernel_size) || stride == 0 || height.min(width) < kernel_size {
+        bail!(
+            "max_pool2d: windows of {kernel_size} (1 to 16) with stride {stride} do not fit into \
+             {height}x{width}"
+        );
+    }
+    if !has_kernel(input) {
+        return composed::max_pool2d(input, kernel_size, stride);
+    }
+    let pool = MaxPool {
+        height,
+        width,
+        kernel_size,
+        stride,
+    };
+    input.contiguous()?.apply_op1(MaxPoolOp {
+        pool,
+        winners: Mutex::default(),
+    })
+}
+
+struct MaxPoolOp {
+    pool: MaxPool,
+    /// Where in its window each output's value stood: written forward, read backward.
+    winners: Mutex<Vec<u8>>,
+}
+
+impl CustomOp1 for MaxPoolOp {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (images, channels, _, _) = layout.shape().dims4()?;
+        let shape = Shape::from((
+            images,
+            channels,
+            self.pool.out_height(),
+            self.pool.out_width(),
+        ));
+        let mut output = vec![0.0; shape.elem_count()];
+        let mut winners = vec![0; shape.elem_count()];
+        let input = f32_slice(self.name(), input, layout)?;
+        self.pool.forward(input, &mut output, &mut winners);
+        *self.winners.lock().unwrap_or_else(|e| e.into_inner()) = winners;
+        Ok((CpuStorage::F32(output), shape))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        _output: &Tensor,
+        grad_output: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let mut grad_input = vec![0.0; input.elem_count()];
+        let winners = self.winners.lock().unwrap_or_else(|e| e.into_inner());
+        with_f32(self.name(), grad_output, |grad_output| {
+            self.pool.backward(grad_output, &winners, &mut grad_input);
+            Ok(())
+        })?;
+        Tensor::from_vec(grad_input, input.shape(), input.device()).map(Some)
+    }
+}

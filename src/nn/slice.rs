@@ -1,0 +1,56 @@
+//! From candle's tensors to the slices that kernels work on.
+
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
+
+/// The numbers of a tensor inside a custom op, which must lie one after the other on the CPU.
+pub fn f32_slice<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let CpuStorage::F32(numbers) = storage else {
+        bail!("{op} takes f32 tensors, not {:?}", storage_dtype(storage));
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&numbers[start..end]),
+        None => bail!(
+            "{op} takes contiguous tensors, not strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+/// As [`f32_slice`], to be changed.
+pub fn f32_slice_mut<'a>(
+    op: &str,
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> Result<&'a mut [f32]> {
+    let dtype = storage_dtype(storage);
+    let CpuStorage::F32(numbers) = storage else {
+        bail!("{op} takes f32 tensors, not {dtype:?}");
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&mut numbers[start..end]),
+        None => bail!(
+            "{op} takes contiguous tensors, not strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+/// Calls `read` with the numbers of an f32 tensor on the CPU, copied only if they lie scattered.
+pub fn with_f32<T>(op: &str, tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => read(f32_slice(op, storage, layout)?),
+        _ => bail!("{op} runs on the CPU"),
+    }
+}
+
+/// Whether a tensor can go through our own kernels: f32 on the CPU. Others take candle's ops.
+pub fn has_kernel(tensor: &Tensor) -> bool {
+    matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32
+}
+
+fn storage_dtype(storage: &CpuStorage) -> DType {
+    use candle_core::backend::BackendStorage as _;
+    storage.dtype()
+}
