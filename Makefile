@@ -1,0 +1,78 @@
+# Every command of the project, written once: README.md and .ci/run call these targets.
+
+PYTHON ?= python3
+LOGDIR ?= runs
+SEEDS ?= 1 2 3
+INTEROP_RUN ?= runs/default-1
+TENSORBOARD = .venv/bin/tensorboard
+CLIPPY = cargo clippy --locked --workspace --all-targets
+# What the logger alone may weigh: crates that it names, and crates in its tree (tensorboard-rs has 35).
+MAX_DIRECT = 10
+MAX_CRATES = 34
+
+.DEFAULT_GOAL := help
+.PHONY: help build tensorboard check crates test test-browser proto runs interop screenshots clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the program as users run it
+	cargo build --release --locked
+
+tensorboard: .venv/requirements.txt ## open the pinned stock TensorBoard on LOGDIR (runs)
+	$(TENSORBOARD) --logdir $(LOGDIR)
+
+check: crates ## hold formatting, lints, docs and generated code to the standard
+	cargo fmt --all --check
+	$(CLIPPY) -- -D warnings
+	$(CLIPPY) --no-default-features -- -D warnings
+	$(CLIPPY) --no-default-features --features cli -- -D warnings
+	$(CLIPPY) --no-default-features --features candle -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	cargo test --locked --no-default-features --test proto_fresh
+
+crates: ## count the crates of the logger alone
+	@direct=$$(cargo tree --locked -p cnn-tb --no-default-features -e normal --depth 1 --prefix none | tail -n +2 | wc -l); \
+	crates=$$(cargo tree --locked -p cnn-tb --no-default-features -e normal,build --prefix none | sed 's/ (.*//' | sort -u | tail -n +2 | wc -l); \
+	echo "the logger names $$direct crates (at most $(MAX_DIRECT)) and builds $$crates (at most $(MAX_CRATES))"; \
+	test $$direct -le $(MAX_DIRECT) && test $$crates -le $(MAX_CRATES)
+
+test: .venv/requirements.txt ## run all tests, the ones against stock TensorBoard included
+	cargo test --locked --workspace
+
+test-browser: .venv/requirements.txt .venv-browser/requirements.txt ## look at stock TensorBoard's first page in headless Chromium
+	cargo build --locked
+	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser
+
+proto: ## generate src/tb/proto.rs from proto/
+	CNN_TB_REGENERATE=1 cargo test --locked --no-default-features --test proto_fresh
+
+runs: build ## train the reference runs in runs/ again, and write down what they reached
+	for seed in $(SEEDS); do \
+		cargo run --release --locked -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
+	done
+
+interop: .venv-torch/requirements.txt ## compare our logits with PyTorch's for the weights of INTEROP_RUN
+	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors > target/logits.json
+	.venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors target/logits.json
+
+screenshots: .venv/requirements.txt .venv-browser/requirements.txt ## photograph stock TensorBoard on the reference runs for docs/images
+	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png
+
+clean: ## remove what was built, the virtual environments included
+	cargo clean
+	rm -rf .venv .venv-browser .venv-torch
+
+# A virtual environment is made again when its requirements change; the copy inside says which it has.
+.venv/requirements.txt: tests/requirements.txt
+.venv-browser/requirements.txt: tests/browser/requirements.txt
+.venv-torch/requirements.txt: tests/interop/requirements.txt
+.venv/requirements.txt .venv-browser/requirements.txt .venv-torch/requirements.txt:
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer with its venv module is needed (on Debian: apt-get install python3-venv);"; \
+		echo "another one than $(PYTHON) is named so: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+		exit 1; } >&2
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	cp $< $@
