@@ -1,0 +1,115 @@
+//! Images with their labels.
+
+/// Images of one size with their labels: the `train`, `validation` or `test` part of a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+    /// Bytes of an image; `pixels.len() == image_len * labels.len()`, and at least 1.
+    image_len: usize,
+}
+
+impl Split {
+    /// Images of `height` × `width` pixels, one byte each, with their labels. `None` unless there is
+    /// exactly one label an image, and a size above 0.
+    pub fn new(height: usize, width: usize, pixels: Vec<u8>, labels: Vec<u8>) -> Option<Self> {
+        let image_len = height.checked_mul(width).filter(|&len| len > 0)?;
+        let expected = image_len.checked_mul(labels.len())?;
+        (pixels.len() == expected).then_some(Self {
+            pixels,
+            labels,
+            image_len,
+        })
+    }
+
+    /// Images in this split.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// All pixels: row by row and image by image, [`Split::len`] × height × width.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// One label an image.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Copies the images and labels at `indices`, in that order, over what `pixels` and `labels`
+    /// hold.
+    ///
+    /// # Panics
+    /// Like a slice, for an index of [`Split::len`] or more.
+    pub fn gather(&self, indices: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u32>) {
+        pixels.clear();
+        labels.clear();
+        for &index in indices {
+            let start = index as usize * self.image_len;
+            pixels.extend_from_slice(&self.pixels[start..start + self.image_len]);
+            labels.push(u32::from(self.labels[index as usize]));
+        }
+    }
+
+    /// Takes the first `count` images off (all, if there are fewer).
+    pub(super) fn take_first(&mut self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let bytes = count * self.image_len;
+        let first = Self {
+            pixels: self.pixels[..bytes].to_vec(),
+            labels: self.labels[..count].to_vec(),
+            image_len: self.image_len,
+        };
+        self.pixels.drain(..bytes);
+        self.labels.drain(..count);
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn four() -> Split {
+        Split::new(1, 2, vec![0, 1, 10, 11, 20, 21, 30, 31], vec![5, 6, 7, 8]).unwrap()
+    }
+
+    #[test]
+    fn new_holds_sizes_against_each_other() {
+        assert!(Split::new(1, 2, vec![0; 4], vec![0; 2]).is_some());
+        assert!(Split::new(1, 2, vec![], vec![]).is_some());
+        assert!(Split::new(1, 2, vec![0; 4], vec![0; 3]).is_none());
+        assert!(Split::new(0, 2, vec![], vec![]).is_none());
+        assert!(Split::new(usize::MAX, 2, vec![], vec![]).is_none());
+        assert!(Split::new(usize::MAX, 1, vec![], vec![0; 2]).is_none());
+    }
+
+    #[test]
+    fn gather_replaces_what_was_there() {
+        let (mut pixels, mut labels) = (vec![99; 5], vec![99; 5]);
+        four().gather(&[3, 0, 3], &mut pixels, &mut labels);
+        assert_eq!(
+            (pixels, labels),
+            (vec![30, 31, 0, 1, 30, 31], vec![8, 5, 8])
+        );
+    }
+
+    #[test]
+    fn take_first_leaves_the_rest() {
+        let mut rest = four();
+        let first = rest.take_first(1);
+        assert_eq!(first, Split::new(1, 2, vec![0, 1], vec![5]).unwrap());
+        assert_eq!(
+            (rest.len(), rest.labels(), &rest.pixels()[..2]),
+            (3, &[6, 7, 8][..], &[10, 11][..])
+        );
+        assert_eq!(rest.take_first(9).len(), 3);
+        assert!(rest.is_empty());
+    }
+}
