@@ -383,7 +383,11 @@ fn twenty_steps_agree_with_composed_ops() {
     for step in 0..20 {
         // As in MNIST, most of the image is blank, so most windows of the first layer are ties.
         let digits = relu(&random(&[10, 1, 16, 16], 100 + step)).unwrap();
-        let images = digits.pad_with_zeros(2, 6, 6).unwrap().pad_with_zeros(3, 6, 6).unwrap();
+        let images = digits
+            .pad_with_zeros(2, 6, 6)
+            .unwrap()
+            .pad_with_zeros(3, 6, 6)
+            .unwrap();
         let labels: Vec<u32> = (0..10).map(|i| (i + step as u32) % 10).collect();
         let labels = Tensor::new(labels, CPU).unwrap();
         let loss = cross_entropy(&network.forward(&images).unwrap(), &labels).unwrap();

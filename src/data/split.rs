@@ -5,8 +5,9 @@
 pub struct Split {
     pixels: Vec<u8>,
     labels: Vec<u8>,
-    /// Bytes of an image; `pixels.len() == image_len * labels.len()`, and at least 1.
-    image_len: usize,
+    /// Rows and columns of an image: `pixels.len() == height * width * labels.len()`, both above 0.
+    height: usize,
+    width: usize,
 }
 
 impl Split {
@@ -18,7 +19,8 @@ impl Split {
         (pixels.len() == expected).then_some(Self {
             pixels,
             labels,
-            image_len,
+            height,
+            width,
         })
     }
 
@@ -30,6 +32,16 @@ impl Split {
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// Rows of an image.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns of an image.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// All pixels: row by row and image by image, [`Split::len`] × height × width.
@@ -51,20 +63,24 @@ impl Split {
         pixels.clear();
         labels.clear();
         for &index in indices {
-            let start = index as usize * self.image_len;
-            pixels.extend_from_slice(&self.pixels[start..start + self.image_len]);
+            let start = index as usize * self.image_len();
+            pixels.extend_from_slice(&self.pixels[start..start + self.image_len()]);
             labels.push(u32::from(self.labels[index as usize]));
         }
+    }
+
+    fn image_len(&self) -> usize {
+        self.height * self.width
     }
 
     /// Takes the first `count` images off (all, if there are fewer).
     pub(super) fn take_first(&mut self, count: usize) -> Self {
         let count = count.min(self.len());
-        let bytes = count * self.image_len;
+        let bytes = count * self.image_len();
         let first = Self {
             pixels: self.pixels[..bytes].to_vec(),
             labels: self.labels[..count].to_vec(),
-            image_len: self.image_len,
+            ..*self
         };
         self.pixels.drain(..bytes);
         self.labels.drain(..count);

@@ -82,3 +82,56 @@ impl CustomOp1 for CrossEntropyOp {
         Tensor::from_vec(grad_logits, logits.shape(), logits.device()).map(Some)
     }
 }
+
+/// How many rows of `logits` (N, classes) have their largest number, the first of equal ones, at
+/// the label. A row that holds a NaN is wrong.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<usize> {
+    let (rows, classes) = logits.dims2()?;
+    let (logits, labels) = (
+        logits.flatten_all()?.to_vec1::<f32>()?,
+        labels.to_vec1::<u32>()?,
+    );
+    if labels.len() != rows {
+        bail!(
+            "count_correct: {rows} rows of logits and {} labels",
+            labels.len()
+        );
+    }
+    let right = |(row, label): &(&[f32], usize)| {
+        let Some(&largest) = row.get(*label) else {
+            return false;
+        };
+        row[..*label].iter().all(|x| *x < largest) && row[*label..].iter().all(|x| *x <= largest)
+    };
+    let labels = labels.iter().map(|label| *label as usize);
+    Ok(logits
+        .chunks_exact(classes.max(1))
+        .zip(labels)
+        .filter(right)
+        .count())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_equal_logits_counts_and_nan_never() {
+        let rows = [
+            [1f32, 2.0, 0.0],
+            [2.0, 2.0, 0.0],
+            [f32::NAN, 3.0, 0.0],
+            [0.0, 3.0, f32::NAN],
+        ];
+        let logits = Tensor::new(&rows, &Device::Cpu).unwrap();
+        for (labels, expected) in [([1u32, 0, 1, 1], 2), ([0, 1, 0, 2], 0), ([9, 0, 0, 0], 1)] {
+            let labels = Tensor::new(&labels, &Device::Cpu).unwrap();
+            assert_eq!(count_correct(&logits, &labels).unwrap(), expected);
+        }
+    }
+}

@@ -21,7 +21,7 @@ mod slice;
 pub use article::Article;
 pub use conv::{Conv2d, conv2d, convolve};
 pub use linear::{Linear, affine, linear};
-pub use loss::cross_entropy;
+pub use loss::{count_correct, cross_entropy};
 pub use optimizer::{Adam, AdamConfig, Moments, Sgd, SgdConfig, Velocity};
 pub use parameters::{Init, Parameters};
 pub use pool::max_pool2d;

@@ -1,7 +1,10 @@
 //! The configuration of a training: one flat struct, stored as `config.toml` beside the results.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Schedule;
@@ -32,6 +35,8 @@ pub struct Config {
     /// Threads that compute, all of the machine's where absent. The result does not depend on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Where it is computed.
+    pub device: DeviceKind,
 }
 
 /// How gradients become updates of the parameters.
@@ -52,6 +57,75 @@ pub enum Init {
     Kaiming,
     /// The article's: a normal of σ 0.05 truncated at 2 σ, biases 0.05.
     Article,
+}
+
+/// Where a training is computed; written `cpu`, `cuda:0` or `metal:0`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceKind {
+    /// The processor, through our own kernels.
+    #[default]
+    Cpu,
+    /// The NVIDIA GPU of this number, through candle's ops (feature `cuda`).
+    Cuda(usize),
+    /// The Apple GPU of this number, through candle's ops (feature `metal`).
+    Metal(usize),
+}
+
+impl DeviceKind {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// A device that is not there, or that this build has no feature for.
+    pub fn open(self) -> candle_core::Result<Device> {
+        match self {
+            DeviceKind::Cpu => Ok(Device::Cpu),
+            DeviceKind::Cuda(number) => Device::new_cuda(number),
+            DeviceKind::Metal(number) => Device::new_metal(number),
+        }
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceKind::Cpu => write!(f, "cpu"),
+            DeviceKind::Cuda(number) => write!(f, "cuda:{number}"),
+            DeviceKind::Metal(number) => write!(f, "metal:{number}"),
+        }
+    }
+}
+
+impl FromStr for DeviceKind {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
+        match (kind, number.parse()) {
+            ("cpu", _) if kind == text => Ok(DeviceKind::Cpu),
+            ("cuda", Ok(number)) => Ok(DeviceKind::Cuda(number)),
+            ("metal", Ok(number)) => Ok(DeviceKind::Metal(number)),
+            _ => Err(ConfigError {
+                setting: "device",
+                found: text.to_owned(),
+                expected: "cpu, cuda:N or metal:N",
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceKind {
+    type Error = ConfigError;
+
+    fn try_from(text: String) -> Result<Self, ConfigError> {
+        text.parse()
+    }
+}
+
+impl From<DeviceKind> for String {
+    fn from(device: DeviceKind) -> String {
+        device.to_string()
+    }
 }
 
 /// A named recipe.
@@ -77,6 +151,7 @@ impl Preset {
                 init: Init::Kaiming,
                 seed: 0,
                 threads: None,
+                device: DeviceKind::Cpu,
             },
             Preset::Article => Config {
                 epochs: 100,

@@ -1,9 +1,12 @@
 //! Training: the configuration, the loop and what watches it.
 
 mod config;
+mod evaluate;
 mod fit;
 mod observer;
 
 pub use crate::nn::Schedule;
-pub use config::{Config, ConfigError, Init, OptimizerKind, Preset};
+pub use config::{Config, ConfigError, DeviceKind, Init, OptimizerKind, Preset};
+pub use evaluate::evaluate;
+pub use fit::{FitError, Outcome, fit};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};

@@ -79,7 +79,7 @@ pub struct Finish<'a> {
 ///
 /// Methods are called in the order of the events and on the thread that trains, so the time they
 /// take is added to the training's (and reported as `logging_secs`).
-pub trait Observer {
+pub trait Observer: Send {
     /// Called once, before the first update.
     fn start(&mut self, _start: &Start<'_>) -> std::io::Result<()> {
         Ok(())

@@ -1,0 +1,79 @@
+//! Loss and accuracy of a network over a split.
+
+use candle_core::{Device, Result, Tensor};
+use candle_nn::Module;
+
+use crate::data::{Batches, Split};
+use crate::nn::{count_correct, cross_entropy};
+use crate::train::Metrics;
+
+/// Images that are evaluated at a time; more would take more memory and no less time.
+const EVALUATION_BATCH: usize = 500;
+
+/// Mean loss and accuracy of `network` over all images of `split`, none for an empty one.
+///
+/// # Errors
+/// A network that does not take the split's images, or has too few classes for its labels.
+pub fn evaluate(network: &impl Module, split: &Split, device: &Device) -> Result<Metrics> {
+    let mut sum = Sum::default();
+    for indices in &Batches::sequential(split.len() as u32, EVALUATION_BATCH) {
+        let (images, labels) = tensors(split, indices, device)?;
+        let logits = network.forward(&images)?;
+        let loss = cross_entropy(&logits, &labels)?.to_scalar::<f32>()?;
+        sum.add(
+            f64::from(loss),
+            count_correct(&logits, &labels)?,
+            indices.len(),
+        );
+    }
+    Ok(sum.mean())
+}
+
+/// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, and (N,) u32.
+///
+/// # Errors
+/// What the device says.
+pub fn tensors(split: &Split, indices: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    split.gather(indices, &mut pixels, &mut labels);
+    let images: Vec<f32> = pixels
+        .iter()
+        .map(|pixel| f32::from(*pixel) / 255.0)
+        .collect();
+    let shape = (indices.len(), 1, split.height(), split.width());
+    let images = Tensor::from_vec(images, shape, device)?;
+    Ok((images, Tensor::from_vec(labels, indices.len(), device)?))
+}
+
+/// Running sums of loss and right answers over images.
+#[derive(Default)]
+pub struct Sum {
+    loss: f64,
+    correct: usize,
+    images: usize,
+}
+
+impl Sum {
+    /// Adds a batch of `images` with its mean `loss`, of which `correct` were right.
+    pub fn add(&mut self, loss: f64, correct: usize, images: usize) {
+        self.loss += loss * images as f64;
+        self.correct += correct;
+        self.images += images;
+    }
+
+    /// Adds all images of another sum.
+    pub fn extend(&mut self, other: &Sum) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+        self.images += other.images;
+    }
+
+    /// The means over all images.
+    pub fn mean(&self) -> Metrics {
+        let images = self.images.max(1) as f64;
+        Metrics {
+            loss: self.loss / images,
+            accuracy: self.correct as f64 / images,
+        }
+    }
+}
