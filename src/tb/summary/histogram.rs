@@ -1,0 +1,162 @@
+//! Histograms: how the values of one step are distributed.
+
+use crate::tb::proto::summary::Value;
+use crate::tb::proto::{
+    DataClass, DataType, TensorProto, TensorShapeProto, tensor_shape_proto::Dim,
+};
+use crate::tb::summary::scalar::Number;
+use crate::tb::summary::tensor_value;
+
+const PLUGIN: &str = "histograms";
+/// Buckets of every histogram; TensorBoard's page re-bins to as many.
+const BUCKETS: usize = 30;
+
+/// One bucket: the count of the values from `left` up to, but not including, `right`; the last
+/// bucket includes its `right`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// Left edge.
+    pub left: f64,
+    /// Right edge.
+    pub right: f64,
+    /// Count of the values.
+    pub count: f64,
+}
+
+/// 30 buckets of equal width over the finite values, and how many values were not finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// The buckets, from left to right.
+    pub buckets: Vec<Bucket>,
+    /// Count of the values that are NaN or infinite; they are in no bucket.
+    pub non_finite: usize,
+}
+
+impl Histogram {
+    /// The histogram of `values`, as TensorBoard's own writer makes it: equal values all lie in the
+    /// last bucket, whose edges are that value; without values, all is 0. Source: `summary_v2.py` in
+    /// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/plugins/histogram>.
+    pub fn new<T: Number>(values: &[T]) -> Self {
+        let finite = || {
+            values
+                .iter()
+                .map(|value| value.to_f64())
+                .filter(|value| value.is_finite())
+        };
+        let count = finite().count();
+        let non_finite = values.len() - count;
+        let (min, max) = match count {
+            0 => (0.0, 0.0),
+            _ => finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
+                (min.min(value), max.max(value))
+            }),
+        };
+        let mut counts = [0_usize; BUCKETS];
+        if min == max {
+            counts[BUCKETS - 1] = count;
+        } else {
+            // A range beyond the largest `f64` is measured at half its size.
+            let scale = if (max - min).is_finite() { 1.0 } else { 0.5 };
+            let width = (max * scale - min * scale) / BUCKETS as f64;
+            for value in finite() {
+                let index = ((value * scale - min * scale) / width) as usize;
+                counts[index.min(BUCKETS - 1)] += 1;
+            }
+        }
+        let edge = |index: usize| match index {
+            BUCKETS => max,
+            _ => min + (max / BUCKETS as f64 - min / BUCKETS as f64) * index as f64,
+        };
+        let buckets = counts.iter().enumerate().map(|(index, &count)| Bucket {
+            left: edge(index),
+            right: edge(index + 1),
+            count: count as f64,
+        });
+        Self {
+            buckets: buckets.collect(),
+            non_finite,
+        }
+    }
+
+    /// A tensor of 64-bit floats with a row (left, right, count) for each bucket.
+    pub fn to_value(&self, tag: &str) -> Value {
+        let rows = self.buckets.iter();
+        let dim = |size| Dim {
+            size,
+            ..Dim::default()
+        };
+        let tensor = TensorProto {
+            dtype: DataType::DtDouble.into(),
+            tensor_shape: Some(TensorShapeProto {
+                dim: vec![dim(self.buckets.len() as i64), dim(3)],
+                ..TensorShapeProto::default()
+            }),
+            double_val: rows
+                .flat_map(|row| [row.left, row.right, row.count])
+                .collect(),
+            ..TensorProto::default()
+        };
+        tensor_value(tag, PLUGIN, Vec::new(), DataClass::Tensor, tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(histogram: &Histogram) -> Vec<f64> {
+        histogram
+            .buckets
+            .iter()
+            .map(|bucket| bucket.count)
+            .collect()
+    }
+
+    #[test]
+    fn values_lie_in_the_bucket_that_holds_them() {
+        let histogram = Histogram::new(&[0.0_f32, 0.5, 1.0, 29.9, 30.0, 30.0]);
+        let mut expected = vec![0.0; 30];
+        (expected[0], expected[1], expected[29]) = (2.0, 1.0, 3.0);
+        assert_eq!(counts(&histogram), expected);
+        for (index, bucket) in histogram.buckets.iter().enumerate() {
+            assert_eq!(
+                (bucket.left, bucket.right),
+                (index as f64, index as f64 + 1.0)
+            );
+        }
+    }
+
+    #[test]
+    fn odd_values_neither_panic_nor_vanish() {
+        let cases: [(&[f64], f64, f64, usize); 8] = [
+            (&[], 0.0, 0.0, 0),
+            (&[2.0, 2.0], 2.0, 2.0, 0),
+            (&[f64::NAN, f64::INFINITY, 1.0], 1.0, 1.0, 2),
+            (&[f64::NAN], 0.0, 0.0, 1),
+            (&[f64::MIN, 0.0, f64::MAX], f64::MIN, f64::MAX, 0),
+            (&[0.0, 5e-324], 0.0, 5e-324, 0),
+            (&[-1e-300, 1e300], -1e-300, 1e300, 0),
+            (&[1.0, 1.0 + f64::EPSILON], 1.0, 1.0 + f64::EPSILON, 0),
+        ];
+        for (values, left, right, non_finite) in cases {
+            let histogram = Histogram::new(values);
+            assert_eq!(histogram.non_finite, non_finite);
+            assert_eq!(histogram.buckets.len(), 30);
+            assert_eq!(
+                (histogram.buckets[0].left, histogram.buckets[29].right),
+                (left, right)
+            );
+            let total: f64 = counts(&histogram).iter().sum();
+            assert_eq!(total, (values.len() - non_finite) as f64, "{values:?}");
+            for pair in histogram.buckets.windows(2) {
+                assert!(pair[0].left <= pair[0].right && pair[0].right == pair[1].left);
+            }
+        }
+        let middle = counts(&Histogram::new(&[f64::MIN, 0.0, f64::MAX]));
+        assert_eq!(
+            (middle[0], middle[14] + middle[15], middle[29]),
+            (1.0, 1.0, 1.0)
+        );
+        assert_eq!(counts(&Histogram::new(&[2.0_f32, 2.0]))[29], 2.0);
+    }
+}

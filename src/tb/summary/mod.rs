@@ -1,0 +1,45 @@
+//! The kinds of values: what they mean, and how they lie in a summary.
+//!
+//! One file per kind. Only these files know the names of TensorBoard's plugins. Every kind but
+//! scalars is written as a tensor that names its plugin and its data class, so that both of
+//! TensorBoard's loaders agree on it.
+
+pub mod histogram;
+pub mod hparams;
+pub mod scalar;
+pub mod text;
+
+use crate::tb::proto::summary::{Value, value};
+use crate::tb::proto::summary_metadata::PluginData;
+use crate::tb::proto::{DataClass, SummaryMetadata, TensorProto};
+
+/// A value in the tensor form, with its metadata.
+fn tensor_value(
+    tag: &str,
+    plugin_name: &str,
+    content: Vec<u8>,
+    class: DataClass,
+    tensor: TensorProto,
+) -> Value {
+    let metadata = SummaryMetadata {
+        plugin_data: Some(PluginData {
+            plugin_name: plugin_name.to_owned(),
+            content,
+        }),
+        data_class: class.into(),
+        ..SummaryMetadata::default()
+    };
+    Value {
+        tag: tag.to_owned(),
+        metadata: Some(metadata),
+        value: Some(value::Value::Tensor(tensor)),
+        ..Value::default()
+    }
+}
+
+/// The plugin that a value's metadata names; empty where it names none.
+fn plugin_name(metadata: Option<&SummaryMetadata>) -> &str {
+    metadata
+        .and_then(|metadata| metadata.plugin_data.as_ref())
+        .map_or("", |plugin| plugin.plugin_name.as_str())
+}

@@ -1,0 +1,103 @@
+//! Why something could not be written.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a run directory could not be opened for writing, or something could not be logged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A new run was asked for where one is already.
+    #[error(
+        "{} already holds event files: give another directory (Logdir::next finds a free name), \
+         or continue this run with SummaryWriter::append",
+        path.display()
+    )]
+    HoldsEvents {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another writer, of this process or another, has the directory open. It can be tried again
+    /// once that one has finished.
+    #[error(
+        "another writer has {} open, and a directory takes one at a time: share that writer, \
+         or write to a child directory",
+        path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory has a name that TensorBoard would take for an event file, or the name of a
+    /// child does not lie below its parent.
+    #[error("{name:?} cannot name a run directory: {expected}")]
+    DirectoryName {
+        /// The name.
+        name: String,
+        /// What a name has to be.
+        expected: &'static str,
+    },
+    /// No name of a new event file sorts after this one, so the new points would be read first.
+    #[error(
+        "no new event file can sort after {}, and files are read in the order of their names: \
+         rename it to events.out.tfevents.<seconds>.<host>",
+        path.display()
+    )]
+    NoLaterName {
+        /// The file that sorts last.
+        path: PathBuf,
+    },
+    /// A purge step below 1: it would also drop what is logged once, at step 0.
+    #[error("the purge step is {found}; it must be 1 or more")]
+    PurgeStep {
+        /// The step.
+        found: i64,
+    },
+    /// A step beyond 64 bits.
+    #[error("the step is {found}; it must fit in a signed 64-bit integer")]
+    Step {
+        /// The step.
+        found: String,
+    },
+    /// A wall time that is not a number of seconds; with it, TensorBoard would lose the file.
+    #[error("the wall time is {found}; it must be finite")]
+    WallTime {
+        /// The wall time, in seconds.
+        found: f64,
+    },
+    /// Other hyper-parameters than before; TensorBoard keeps the first ones.
+    #[error(
+        "{} has other hyper-parameters already: a run takes one set; log another in a run of its own",
+        path.display()
+    )]
+    OtherHParams {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// The writer was finished or closed before.
+    #[error("{} is finished; continue it with SummaryWriter::append", path.display())]
+    Finished {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// The file system said no. A writer to which this happens writes nothing more, and every
+    /// later call gives this error again.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}
+
+impl WriteError {
+    /// Makes an [`WriteError::Io`] for `path`.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            path,
+            source: Arc::new(source),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a writer may be told beyond its directory.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::tb::writer::{Step, SummaryWriter, WriteError};
+
+/// What is safe, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Each record is handed to the system when it is logged: whatever ends the process, all that
+    /// was logged is in the file. Power failing may still lose the last seconds.
+    #[default]
+    EachRecord,
+    /// Records are collected until they exceed `bytes` or until one comes `interval` after the
+    /// last time. A process that is killed loses what was collected since.
+    Buffered {
+        /// The most that is collected, in bytes.
+        bytes: usize,
+        /// The longest time between two writes while something is logged.
+        interval: Duration,
+    },
+    /// As [`EachRecord`](Self::EachRecord); `flush` and `finish` also wait until the disk has it
+    /// all, so that it outlasts a power failure.
+    Synced,
+}
+
+/// Options for a [`SummaryWriter`], as [`std::fs::OpenOptions`] are for a file.
+///
+/// ```
+/// use cnn_tb::tb::writer::{Durability, WriterOptions};
+/// # let logdir = tempfile::tempdir()?;
+/// let writer = WriterOptions::new()
+///     .durability(Durability::Synced)
+///     .clock(|| 1e9)
+///     .create(logdir.path().join("exp1"))?;
+/// writer.add_scalar("loss", 0.5, 1)?;
+/// writer.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct WriterOptions {
+    pub(super) durability: Durability,
+    pub(super) clock: Arc<dyn Fn() -> f64 + Send + Sync>,
+    pub(super) host: String,
+}
+
+impl WriterOptions {
+    /// Each record at once, the system's clock, the machine's name.
+    pub fn new() -> Self {
+        Self {
+            durability: Durability::default(),
+            clock: Arc::new(system_clock),
+            host: host_name(),
+        }
+    }
+
+    /// What is safe, and when; [`Durability::EachRecord`] unless set.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Where wall times come from: seconds since the Unix epoch; the system's clock unless set.
+    pub fn clock(mut self, clock: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The host in the names of event files; the machine's unless set. Characters that do not
+    /// belong in a host's name are replaced by `-`.
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = plain_host(host);
+        self
+    }
+
+    /// As [`SummaryWriter::create`].
+    ///
+    /// # Errors
+    /// As [`SummaryWriter::create`].
+    pub fn create(&self, directory: impl AsRef<Path>) -> Result<SummaryWriter, WriteError> {
+        SummaryWriter::open(directory.as_ref(), self.clone(), None)
+    }
+
+    /// As [`SummaryWriter::append`].
+    ///
+    /// # Errors
+    /// As [`SummaryWriter::append`].
+    pub fn append(
+        &self,
+        directory: impl AsRef<Path>,
+        purge_step: impl Step,
+    ) -> Result<SummaryWriter, WriteError> {
+        let purge_step = purge_step.to_i64()?;
+        SummaryWriter::open(directory.as_ref(), self.clone(), Some(purge_step))
+    }
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WriterOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriterOptions")
+            .field("durability", &self.durability)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+fn system_clock() -> f64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+/// The machine's name as the kernel or, elsewhere, the environment has it.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .or_else(|_| std::env::var("COMPUTERNAME"))
+        .unwrap_or_default();
+    plain_host(name.trim())
+}
+
+fn plain_host(name: &str) -> String {
+    if name.is_empty() {
+        return "localhost".to_owned();
+    }
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-._".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    name.chars().take(64).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_fit_in_file_names() {
+        for (name, plain) in [
+            ("", "localhost"),
+            ("a/b:ü c", "a-b---c"),
+            ("my-host.example", "my-host.example"),
+        ] {
+            assert_eq!(plain_host(name), plain);
+        }
+        assert_eq!(plain_host(&"x".repeat(1000)).len(), 64);
+        assert!(!host_name().is_empty());
+        assert!(system_clock() > 1.7e9);
+    }
+}
