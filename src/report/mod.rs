@@ -1,1 +1,3 @@
-//! Analysis of runs: pure functions from runs to tables.
+//! Analysis of runs: pure functions from runs to tables of values with a meaning.
+
+pub mod metric;
