@@ -84,18 +84,37 @@ fn without_comments_and_tests(text: &str) -> String {
 /// The paths in `text`, a file of `module`, that lead to our own modules.
 fn imports(module: &str, text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let parent = module.rsplit_once('/').map_or("", |(parent, _)| parent);
-    for (start, base) in [("crate::", ""), ("cnn_tb::", ""), ("super::", parent)] {
+    for start in ["crate::", "cnn_tb::", "super::"] {
         for (at, _) in text.match_indices(start) {
             let before = text[..at].chars().next_back();
-            let is_whole = !before.is_some_and(|c| c.is_alphanumeric() || "_:".contains(c));
-            if is_whole {
-                let base: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
-                use_tree(&base, &text[at + start.len()..], &mut found);
+            if before.is_some_and(|c| c.is_alphanumeric() || "_:".contains(c)) {
+                continue;
             }
+            let mut base = Vec::new();
+            if start == "super::" {
+                base.extend(module.split('/'));
+                base.extend(inline_modules(&text[..at]));
+                base.pop();
+            }
+            use_tree(&base, &text[at + start.len()..], &mut found);
         }
     }
     found
+}
+
+/// The modules with a body of their own (`mod name { … }`) that are open at the end of `text`.
+fn inline_modules(text: &str) -> Vec<&str> {
+    let mut braces = Vec::new();
+    for (at, brace) in text.match_indices(['{', '}']) {
+        if brace == "}" {
+            braces.pop();
+            continue;
+        }
+        let mut words = text[..at].split_whitespace().rev();
+        let name = words.next();
+        braces.push(name.filter(|_| words.next() == Some("mod")));
+    }
+    braces.into_iter().flatten().collect()
 }
 
 /// Reads one use tree at the head of `text` and adds its paths; returns what follows it.
@@ -226,7 +245,7 @@ fn names_crate(text: &str, name: &str) -> bool {
 
 #[test]
 fn imports_are_found_in_every_form() {
-    let cases: [(&str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str]); 10] = [
         ("tb/writer", "use crate::tb::record;", &["tb/record"]),
         (
             "tb/writer",
@@ -235,6 +254,11 @@ fn imports_are_found_in_every_form() {
         ),
         ("tb/summary/text", "use super::super::proto;", &["tb/proto"]),
         ("report", "let x = crate::tb::f(1);", &["tb/f"]),
+        (
+            "tb",
+            "pub mod a { mod b { use super::super::c; } use super::d; }",
+            &["tb/c", "tb/d"],
+        ),
         ("cli", "use cnn_tb::tb::*;", &["tb"]),
         (
             "cli",
