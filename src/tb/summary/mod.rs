@@ -43,3 +43,23 @@ fn plugin_name(metadata: Option<&SummaryMetadata>) -> &str {
         .and_then(|metadata| metadata.plugin_data.as_ref())
         .map_or("", |plugin| plugin.plugin_name.as_str())
 }
+
+/// What a series of the reader holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Scalar,
+    Text,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// What the metadata of a tag's first value makes of the tag.
+    pub(crate) fn of(metadata: Option<&SummaryMetadata>) -> Self {
+        match plugin_name(metadata) {
+            scalar::PLUGIN => Self::Scalar,
+            text::PLUGIN => Self::Text,
+            _ => Self::Other,
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use crate::tb::proto::summary::{Value, value};
 use crate::tb::proto::{DataType, TensorProto};
 
+pub(super) const PLUGIN: &str = "scalars";
+
 /// A number that [`SummaryWriter`](crate::tb::writer::SummaryWriter) takes: `f32` or `f64`.
 ///
 /// Event files hold scalars with 32 bits: an `f64` is rounded to the nearest `f32`, and to an

@@ -4,7 +4,7 @@ use crate::tb::proto::summary::Value;
 use crate::tb::proto::{DataClass, DataType, TensorProto, TensorShapeProto};
 use crate::tb::summary::tensor_value;
 
-const PLUGIN: &str = "text";
+pub(super) const PLUGIN: &str = "text";
 
 /// One Markdown document: a string tensor of rank 0.
 pub fn to_value(tag: &str, text: &str) -> Value {
