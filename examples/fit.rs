@@ -15,14 +15,20 @@ struct Print;
 impl Observer for Print {
     fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
         let (loss, accuracy) = (epoch.validation.loss, epoch.validation.accuracy);
-        println!("epoch {}: validation loss {loss:.4}, accuracy {accuracy:.4}", epoch.epoch);
+        println!(
+            "epoch {}: validation loss {loss:.4}, accuracy {accuracy:.4}",
+            epoch.epoch
+        );
         println!("{:.0} images/s", epoch.images_per_sec);
         Ok(ControlFlow::Continue(()))
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config { seed: 1, ..Config::default() };
+    let config = Config {
+        seed: 1,
+        ..Config::default()
+    };
     let outcome = fit(&config, &Dataset::mnist()?, &mut Print)?;
     if let Some(test) = outcome.test {
         println!("test accuracy {:.4}", test.accuracy);

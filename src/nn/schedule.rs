@@ -19,6 +19,16 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// As in `config.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Schedule::Constant => "constant",
+            Schedule::Step => "step",
+            Schedule::Cosine => "cosine",
+            Schedule::OneCycle => "one-cycle",
+        }
+    }
+
     /// The rate of one update, where the largest is `peak`; `update` counts from 0 to `updates - 1`.
     ///
     /// ```

@@ -49,6 +49,16 @@ pub enum OptimizerKind {
     Sgd,
 }
 
+impl OptimizerKind {
+    /// As in `config.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            OptimizerKind::Adam => "adam",
+            OptimizerKind::Sgd => "sgd",
+        }
+    }
+}
+
 /// The distribution of the initial weights and biases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +67,16 @@ pub enum Init {
     Kaiming,
     /// The article's: a normal of σ 0.05 truncated at 2 σ, biases 0.05.
     Article,
+}
+
+impl Init {
+    /// As in `config.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Init::Kaiming => "kaiming",
+            Init::Article => "article",
+        }
+    }
 }
 
 /// Where a training is computed; written `cpu`, `cuda:0` or `metal:0`.
@@ -233,5 +253,128 @@ impl Config {
     /// the line.
     pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_comes_back_from_its_toml() {
+        let other = Config {
+            data: Some("some/where".into()),
+            threads: Some(3),
+            optimizer: OptimizerKind::Sgd,
+            schedule: Schedule::Cosine,
+            device: DeviceKind::Cuda(1),
+            seed: i64::MAX as u64,
+            ..Preset::Article.config()
+        };
+        for config in [Preset::Default.config(), Preset::Article.config(), other] {
+            assert_eq!(Config::from_toml(&config.to_toml()).unwrap(), config);
+            config.validate().unwrap();
+            let toml = config.to_toml();
+            for name in [
+                config.optimizer.name(),
+                config.schedule.name(),
+                config.init.name(),
+            ] {
+                assert!(toml.contains(&format!("\"{name}\"")), "{name} in {toml}");
+            }
+        }
+        assert_eq!(Config::from_toml("epochs = 3").unwrap().epochs, 3);
+        let error = Config::from_toml("epochs = 3\nepoch_size = 1")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("epoch_size"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn ranges_are_named() {
+        let default = Config::default;
+        for (setting, config) in [
+            (
+                "epochs",
+                Config {
+                    epochs: 0,
+                    ..default()
+                },
+            ),
+            (
+                "batch_size",
+                Config {
+                    batch_size: 0,
+                    ..default()
+                },
+            ),
+            (
+                "batch_size",
+                Config {
+                    batch_size: usize::MAX,
+                    ..default()
+                },
+            ),
+            (
+                "learning_rate",
+                Config {
+                    learning_rate: 0.0,
+                    ..default()
+                },
+            ),
+            (
+                "learning_rate",
+                Config {
+                    learning_rate: -1.0,
+                    ..default()
+                },
+            ),
+            (
+                "learning_rate",
+                Config {
+                    learning_rate: f64::NAN,
+                    ..default()
+                },
+            ),
+            (
+                "learning_rate",
+                Config {
+                    learning_rate: f64::INFINITY,
+                    ..default()
+                },
+            ),
+            (
+                "threads",
+                Config {
+                    threads: Some(0),
+                    ..default()
+                },
+            ),
+            (
+                "seed",
+                Config {
+                    seed: u64::MAX,
+                    ..default()
+                },
+            ),
+        ] {
+            let error = config.validate().unwrap_err();
+            assert_eq!(error.setting, setting, "{error}");
+            assert!(error.to_string().contains("it must be"), "{error}");
+        }
+    }
+
+    #[test]
+    fn devices_are_read_as_they_are_written() {
+        for text in ["cpu", "cuda:0", "cuda:3", "metal:1"] {
+            assert_eq!(text.parse::<DeviceKind>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceKind::Cuda(0)));
+        for text in ["", "gpu", "cpu:0", "cuda:", "cuda:-1", "tpu:0"] {
+            assert!(text.parse::<DeviceKind>().is_err(), "{text}");
+        }
     }
 }

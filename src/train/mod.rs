@@ -4,9 +4,11 @@ mod config;
 mod evaluate;
 mod fit;
 mod observer;
+mod tensorboard;
 
 pub use crate::nn::Schedule;
 pub use config::{Config, ConfigError, DeviceKind, Init, OptimizerKind, Preset};
 pub use evaluate::evaluate;
 pub use fit::{FitError, Outcome, fit};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};
+pub use tensorboard::{Groups, TensorBoard};

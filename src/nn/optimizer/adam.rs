@@ -60,7 +60,9 @@ pub struct Moments {
 
 /// The numbers of one step that are the same for every parameter.
 struct Step {
-    beta1: f32,
+    /// 1 − β₁ and 1 − β₂, subtracted in f64: in f32 the second loses five digits.
+    first_share: f32,
+    second_share: f32,
     beta2: f32,
     epsilon: f32,
     decay: f32,
@@ -72,8 +74,8 @@ impl Step {
     fn apply(&self, parameter: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((parameter, grad), (first, second)) in parameter.iter_mut().zip(grad).zip(moments) {
-            *first += (1.0 - self.beta1) * (grad - *first);
-            *second = self.beta2 * *second + (1.0 - self.beta2) * grad * grad;
+            *first += self.first_share * (grad - *first);
+            *second = self.beta2 * *second + self.second_share * grad * grad;
             let root = second.sqrt() * self.second_scale + self.epsilon;
             *parameter = *parameter * self.decay - self.size * *first / root;
         }
@@ -81,8 +83,8 @@ impl Step {
 
     fn apply_composed(&self, moments: &Moments, grad: &Tensor) -> Result<()> {
         let first = moments.first.as_tensor();
-        let first = (first + ((grad - first)? * f64::from(1.0 - self.beta1))?)?;
-        let squared = (grad.sqr()? * f64::from(1.0 - self.beta2))?;
+        let first = (first + ((grad - first)? * f64::from(self.first_share))?)?;
+        let squared = (grad.sqr()? * f64::from(self.second_share))?;
         let second = ((moments.second.as_tensor() * f64::from(self.beta2))? + squared)?;
         let root = ((second.sqrt()? * f64::from(self.second_scale))? + f64::from(self.epsilon))?;
         let kept = (moments.parameter.as_tensor().detach() * f64::from(self.decay))?;
@@ -105,7 +107,8 @@ impl Adam {
         } = self.config;
         let steps = self.steps as f64;
         Step {
-            beta1: beta1 as f32,
+            first_share: (1.0 - beta1) as f32,
+            second_share: (1.0 - beta2) as f32,
             beta2: beta2 as f32,
             epsilon: epsilon as f32,
             decay: (1.0 - learning_rate * weight_decay) as f32,

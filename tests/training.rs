@@ -1,0 +1,257 @@
+//! The training loop as a library call.
+
+#![cfg(all(feature = "train", feature = "mnist"))]
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use cnn_tb::data::Dataset;
+use cnn_tb::train::{
+    Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Start, fit,
+};
+
+/// MNIST's first images as IDX files.
+fn small_dataset(directory: &Path, train: usize, test: usize) -> Dataset {
+    let mnist = Dataset::mnist().unwrap();
+    let write = |name: &str, magic: u32, dims: &[u32], bytes: &[u8]| {
+        let header = std::iter::once(&magic)
+            .chain(dims)
+            .flat_map(|n| n.to_be_bytes());
+        let file: Vec<u8> = header.chain(bytes.iter().copied()).collect();
+        std::fs::write(directory.join(name), file).unwrap();
+    };
+    for (name, count, split) in [
+        ("train", train, mnist.train()),
+        ("t10k", test, mnist.test().unwrap()),
+    ] {
+        let dims = [count as u32, 28, 28];
+        let pixels = &split.pixels()[..count * 784];
+        write(&format!("{name}-images-idx3-ubyte"), 0x803, &dims, pixels);
+        write(
+            &format!("{name}-labels-idx1-ubyte"),
+            0x801,
+            &dims[..1],
+            &split.labels()[..count],
+        );
+    }
+    Dataset::open(directory).unwrap()
+}
+
+/// Remembers everything, and stops where it is told to.
+#[derive(Default)]
+struct Record {
+    starts: usize,
+    batches: Vec<Batch>,
+    epochs: Vec<Epoch>,
+    test_wrong: Vec<usize>,
+    stop_at: Option<usize>,
+    fail_at: Option<usize>,
+}
+
+impl Observer for Record {
+    fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
+        self.starts += 1;
+        assert_eq!(start.parameters, 104_342);
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &Batch) -> io::Result<ControlFlow<()>> {
+        self.batches.push(*batch);
+        if self.fail_at == Some(batch.update) {
+            return Err(io::Error::other("disk full"));
+        }
+        match self.stop_at == Some(batch.update) {
+            true => Ok(ControlFlow::Break(())),
+            false => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
+        self.epochs.push(*epoch);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
+        self.test_wrong.push(finish.test_wrong);
+        Ok(())
+    }
+}
+
+fn config() -> Config {
+    Config {
+        epochs: 2,
+        batch_size: 30,
+        ..Config::default()
+    }
+}
+
+/// The weights as bytes, and what the observer saw.
+fn train(config: &Config, dataset: &Dataset) -> (Vec<u8>, Record) {
+    let mut record = Record::default();
+    let outcome = fit(config, dataset, &mut record).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weights.safetensors");
+    outcome.save_weights(&path).unwrap();
+    (std::fs::read(path).unwrap(), record)
+}
+
+#[test]
+fn observers_see_every_update_and_the_last_short_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let (_, record) = train(&config(), &dataset);
+    assert_eq!((record.starts, record.test_wrong.len()), (1, 1));
+    let images: Vec<usize> = record.batches.iter().map(|batch| batch.images).collect();
+    assert_eq!(
+        images,
+        [30, 30, 30, 30, 30, 30, 30, 10].repeat(2),
+        "220 images, twice"
+    );
+    assert!(record.batches.iter().map(|batch| batch.update).eq(1..=16));
+    assert_eq!(
+        record
+            .epochs
+            .iter()
+            .map(|epoch| epoch.epoch)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    for epoch in &record.epochs {
+        let batches = || {
+            record
+                .batches
+                .iter()
+                .filter(|batch| batch.epoch == epoch.epoch)
+        };
+        let loss: f64 = batches()
+            .map(|b| b.train.loss * b.images as f64)
+            .sum::<f64>()
+            / 220.0;
+        assert!(
+            (epoch.train.loss - loss).abs() < 1e-12,
+            "the mean over images, not batches"
+        );
+        let correct: f64 = batches().map(|b| b.train.accuracy * b.images as f64).sum();
+        assert!((epoch.train.accuracy - correct / 220.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn a_training_learns() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 2400, 200);
+    let (_, record) = train(
+        &Config {
+            epochs: 3,
+            ..config()
+        },
+        &dataset,
+    );
+    assert!(
+        record.epochs[2].validation.accuracy > 0.85,
+        "{:?}",
+        record.epochs
+    );
+    assert!(record.epochs[2].train.loss < record.epochs[0].train.loss);
+    assert!(record.test_wrong[0] < 40, "{:?}", record.test_wrong);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+        let with = |threads, seed| {
+            let threads = Some(threads);
+            train(
+                &Config {
+                    threads,
+                    seed,
+                    optimizer,
+                    ..config()
+                },
+                &dataset,
+            )
+            .0
+        };
+        let weights = with(1, 7);
+        for threads in [1, 2, 3, 16] {
+            assert!(
+                weights == with(threads, 7),
+                "{optimizer:?}, {threads} threads"
+            );
+        }
+        assert!(weights != with(1, 8), "another seed");
+    }
+}
+
+#[test]
+fn an_observer_can_stop_and_its_failure_ends_the_training() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let mut record = Record {
+        stop_at: Some(11),
+        ..Record::default()
+    };
+    let outcome = fit(&config(), &dataset, &mut record).unwrap();
+    assert_eq!(
+        (record.batches.len(), record.epochs.len()),
+        (11, 1),
+        "no point for the cut epoch"
+    );
+    assert_eq!((outcome.epochs.len(), outcome.test), (1, None));
+    assert!(
+        record.test_wrong.is_empty(),
+        "the test images were not read"
+    );
+    let mut record = Record {
+        fail_at: Some(3),
+        ..Record::default()
+    };
+    let error = fit(&config(), &dataset, &mut record).unwrap_err();
+    assert_eq!(error.to_string(), "disk full");
+}
+
+#[test]
+fn a_diverging_training_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let optimizer = OptimizerKind::Sgd;
+    let config = Config {
+        learning_rate: 100.0,
+        optimizer,
+        schedule: Schedule::Constant,
+        ..config()
+    };
+    let error = fit(&config, &dataset, &mut Record::default()).unwrap_err();
+    assert!(
+        matches!(error, FitError::NonFinite { epoch: 1, .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("try a smaller learning rate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn settings_out_of_range_are_refused_before_anything_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let mut record = Record::default();
+    let error = fit(
+        &Config {
+            epochs: 0,
+            ..config()
+        },
+        &dataset,
+        &mut record,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "epochs is 0; it must be from 1 to 1,000,000"
+    );
+    assert_eq!(record.starts, 0);
+}
