@@ -366,3 +366,189 @@ fn first_part(name: &str) -> &str {
     let end = name.find(|c: char| is_digit(c) != starts_with_digit);
     &name[..end.unwrap_or(name.len())]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tb::writer::{HParam, WriterOptions};
+
+    /// A directory with one point of `loss`, and with a session where there is a seed.
+    fn write(path: &Path, seed: Option<f64>) {
+        let writer = WriterOptions::new().clock(|| 1e9).create(path).unwrap();
+        writer.add_scalar("loss", 0.5, 1).unwrap();
+        if let Some(seed) = seed {
+            writer.add_hparams([("seed", seed.into())]).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// Each run's name with those of its children.
+    fn names(runs: &[Run]) -> Vec<String> {
+        let children = |run: &Run| {
+            run.children()
+                .iter()
+                .map(|child| format!(" {}", child.name()))
+                .collect::<String>()
+        };
+        runs.iter()
+            .map(|run| format!("{}{}", run.name(), children(run)))
+            .collect()
+    }
+
+    #[test]
+    fn a_run_is_a_session_or_a_configuration_with_all_below_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let runs = directory.path();
+        write(&runs.join("exp10"), Some(1.0));
+        write(&runs.join("exp10/validation"), None);
+        write(&runs.join("exp10/fold1/train"), None);
+        write(&runs.join("exp10/nested"), Some(2.0));
+        write(&runs.join("exp10/nested/train"), None);
+        write(&runs.join("exp2/train"), None);
+        fs::write(runs.join("exp2/config.toml"), "").unwrap();
+        write(&runs.join("exp20"), None);
+        write(&runs.join("plain"), None);
+        write(&runs.join("plain/train"), None);
+        fs::create_dir(runs.join("no-events")).unwrap();
+        fs::write(runs.join("no-events/config.toml"), "").unwrap();
+        let logdir = Logdir::open(runs).unwrap();
+        let expected = [
+            "exp2 train",
+            "exp10 fold1/train validation",
+            "exp10/nested train",
+            "exp20",
+            "plain",
+            "plain/train",
+        ];
+        let found = logdir.runs().unwrap();
+        assert_eq!(names(&found), expected);
+        assert_eq!(found[0].path(), runs.join("exp2"));
+        assert_eq!(found[1].scalars("fold1/train/loss").unwrap()[0].value, 0.5);
+        assert_eq!(found[1].hparams()["seed"], HParam::Number(1.0));
+        let flat = logdir.flat_runs().unwrap();
+        assert_eq!(flat.len(), 9);
+        assert!(flat.iter().all(|run| run.children().is_empty()));
+        // A run directory is a logdir too, and so is one of its children.
+        let run = Logdir::open(runs.join("exp10")).unwrap().runs().unwrap();
+        assert_eq!(names(&run), [". fold1/train validation", "nested train"]);
+        let child = Logdir::open(runs.join("plain/train"))
+            .unwrap()
+            .runs()
+            .unwrap();
+        assert_eq!(names(&child), ["."]);
+    }
+
+    /// Runs that PyTorch wrote: see `tests/golden/pytorch.py`.
+    #[test]
+    fn a_session_of_pytorch_is_merged_into_the_run_above() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pytorch");
+        let runs = Logdir::open(golden).unwrap().runs().unwrap();
+        assert!(runs.iter().any(|run| !run.hparams().is_empty()));
+        for run in runs {
+            assert!(!run.name().contains('/'), "{}", run.name());
+            assert_eq!(run.problems().count(), 0);
+        }
+    }
+
+    #[test]
+    fn two_sessions_of_pytorch_are_runs_of_their_own() {
+        let run = |name: &str, session: bool| {
+            let directory = tempfile::tempdir().unwrap();
+            write(&directory.path().join("run"), session.then_some(1.0));
+            let mut run = run::read_directory(name, &directory.path().join("run")).unwrap();
+            run.has_experiment = session;
+            run
+        };
+        let cases = [
+            (vec![run("a", false), run("a/1", true)], vec!["a"]),
+            (
+                vec![run("a", false), run("a/1", true), run("a/2", true)],
+                vec!["a", "a/1", "a/2"],
+            ),
+            (vec![run("a/1", true)], vec!["a/1"]),
+            (vec![run("a", true), run("a/1", true)], vec!["a", "a/1"]),
+            (
+                vec![run(".", false), run("1", true), run("1/deeper", false)],
+                vec![". 1/deeper"],
+            ),
+        ];
+        for (mut runs, expected) in cases {
+            merge_pytorch_sessions(&mut runs);
+            assert_eq!(names(&group(runs, &[])), expected);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_followed_and_loops_end() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let runs = directory.path();
+        write(&runs.join("exp1/train"), None);
+        write(&elsewhere.path().join("far"), None);
+        symlink("exp1", runs.join("best")).unwrap();
+        symlink("..", runs.join("exp1/up")).unwrap();
+        symlink(runs, runs.join("self")).unwrap();
+        symlink(elsewhere.path(), runs.join("other")).unwrap();
+        symlink("gone", runs.join("dangling")).unwrap();
+        symlink("looped", runs.join("looped")).unwrap();
+        let logdir = Logdir::open(runs).unwrap();
+        assert_eq!(names(&logdir.runs().unwrap()), ["exp1/train", "other/far"]);
+    }
+
+    #[test]
+    fn the_next_name_is_one_more_than_the_largest() {
+        let directory = tempfile::tempdir().unwrap();
+        let runs = directory.path().join("runs");
+        assert_eq!(Logdir::next_name(&runs, "exp").unwrap(), runs.join("exp1"));
+        assert!(!runs.exists());
+        for name in ["exp1", "exp9", "exp10", "expert", "exp", "run99"] {
+            fs::create_dir_all(runs.join(name)).unwrap();
+        }
+        assert_eq!(Logdir::next(&runs, "exp").unwrap(), runs.join("exp11"));
+        assert_eq!(Logdir::next(&runs, "exp").unwrap(), runs.join("exp12"));
+        let mut paths: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| Logdir::next(&runs, "x")))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap().unwrap())
+                .collect()
+        });
+        paths.sort();
+        assert!(
+            paths
+                .into_iter()
+                .eq((1..=8).map(|number| runs.join(format!("x{number}"))))
+        );
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        for path in ["/nowhere/runs", "Cargo.toml"] {
+            let error = Logdir::open(path).unwrap_err();
+            assert_eq!(error.to_string(), format!("there is no directory {path}"));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        assert!(
+            Logdir::open(directory.path())
+                .unwrap()
+                .runs()
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn names_are_sorted_as_people_count() {
+        let sorted = [
+            ".", "a", "a2", "a2/b", "a02", "a10", "a10b", "b", "lr0.1", "lr0.01x", "ü1", "ü2",
+        ];
+        let mut names = sorted.to_vec();
+        names.reverse();
+        names.sort_by(|one, other| natural_order(one, other));
+        assert_eq!(names, sorted);
+    }
+}

@@ -2,8 +2,25 @@
 //!
 //! Bytes on the left, meaning on the right: [`crc`] and [`record`] frame byte strings, [`proto`] has
 //! the messages, [`scalar_event`] the fast path for the commonest one, [`summary`] the kinds of
-//! values, [`writer`] a run directory that is written. [`reader`] goes the other way, and [`logdir`]
-//! finds the [`run`]s of a directory.
+//! values, [`writer`] a run directory that is written. [`reader`] goes the other way, [`run`] makes
+//! series of what it reads, and [`logdir`] finds the runs of a directory.
+//!
+//! ```
+//! use cnn_tb::tb::{Logdir, SummaryWriter};
+//! # let directory = tempfile::tempdir()?;
+//! # let runs = directory.path();
+//! let writer = SummaryWriter::create(Logdir::next(runs, "exp")?)?;
+//! for (step, loss) in [0.9, 0.5, 0.4].into_iter().enumerate() {
+//!     writer.add_scalar("loss", loss, step + 1)?;
+//! }
+//! writer.finish()?;
+//!
+//! for run in Logdir::open(runs)?.runs()? {
+//!     let last = run.scalars("loss")?.last();
+//!     assert_eq!(last.map(|point| (point.step, point.value)), Some((3, 0.4)));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod crc;
 pub mod event_file;
@@ -17,3 +34,10 @@ pub mod run;
 pub mod scalar_event;
 pub mod summary;
 pub mod writer;
+
+pub use logdir::{Logdir, LogdirError};
+pub use reader::{EventReader, ReadError};
+pub use run::{NoSeries, Point, Problem, Run, Session, SessionStatus};
+pub use writer::{
+    Durability, EventWriter, HParam, Number, Step, SummaryWriter, WriteError, WriterOptions,
+};

@@ -539,3 +539,373 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::tb::proto::summary::Value;
+    use crate::tb::proto::{
+        DataType, SessionLog, Summary, SummaryMetadata, TensorProto, summary_metadata::PluginData,
+    };
+    use crate::tb::record::append_record;
+    use crate::tb::summary::histogram::Histogram;
+    use crate::tb::writer::EventWriter;
+
+    /// An event file in the making: its events, and bytes that are not events.
+    #[derive(Default)]
+    struct EventFile(Vec<u8>);
+
+    impl EventFile {
+        /// A file of the version that writers use today.
+        fn new() -> Self {
+            let version = event::What::FileVersion("brain.Event:2".to_owned());
+            Self::default().event(0, version)
+        }
+
+        fn event(self, step: i64, what: event::What) -> Self {
+            let wall_time = 1e9 + step as f64;
+            self.raw(&Event {
+                wall_time,
+                step,
+                what: Some(what),
+                ..Event::default()
+            })
+        }
+
+        fn raw(mut self, event: &Event) -> Self {
+            append_record(&mut self.0, &event.encode_to_vec());
+            self
+        }
+
+        fn value(self, step: i64, value: Value) -> Self {
+            let summary = Summary { value: vec![value] };
+            self.event(step, event::What::Summary(summary))
+        }
+
+        fn scalars(self, tag: &str, points: &[(i64, f32)]) -> Self {
+            points.iter().fold(self, |file, &(step, value)| {
+                file.value(step, scalar::to_value(tag, value))
+            })
+        }
+
+        fn start(self, step: i64) -> Self {
+            let log = SessionLog {
+                status: LogStatus::Start.into(),
+                ..SessionLog::default()
+            };
+            self.event(step, event::What::SessionLog(log))
+        }
+
+        fn bytes(mut self, bytes: &[u8]) -> Self {
+            self.0.extend_from_slice(bytes);
+            self
+        }
+    }
+
+    /// The run made of these files, in this order.
+    fn run(files: &[EventFile]) -> Run {
+        let directory = tempfile::tempdir().unwrap();
+        for (index, file) in files.iter().enumerate() {
+            let name = format!("events.out.tfevents.{index:010}.host");
+            fs::write(directory.path().join(name), &file.0).unwrap();
+        }
+        read_directory("exp1", directory.path()).unwrap()
+    }
+
+    fn points(run: &Run, tag: &str) -> Vec<(i64, f32)> {
+        let points = run.scalars(tag).unwrap();
+        points
+            .iter()
+            .map(|point| (point.step, point.value))
+            .collect()
+    }
+
+    fn tensor_value(tag: &str, plugin: Option<&str>, tensor: TensorProto) -> Value {
+        let metadata = plugin.map(|name| SummaryMetadata {
+            plugin_data: Some(PluginData {
+                plugin_name: name.to_owned(),
+                ..PluginData::default()
+            }),
+            ..SummaryMetadata::default()
+        });
+        Value {
+            tag: tag.to_owned(),
+            metadata,
+            value: Some(value::Value::Tensor(tensor)),
+            ..Value::default()
+        }
+    }
+
+    #[test]
+    fn scalars_and_texts_are_found_in_every_form() {
+        let float = |value: f32| TensorProto {
+            dtype: DataType::DtFloat.into(),
+            float_val: vec![value],
+            ..TensorProto::default()
+        };
+        let double = TensorProto {
+            dtype: DataType::DtDouble.into(),
+            tensor_content: 4.5_f64.to_le_bytes().to_vec(),
+            ..TensorProto::default()
+        };
+        let two = Summary {
+            value: vec![scalar::to_value("loss", 5.5), scalar::to_value("rate", 0.1)],
+        };
+        let run = run(&[EventFile::new()
+            .value(1, tensor_value("loss", Some("scalars"), float(1.5)))
+            .value(2, tensor_value("loss", None, float(2.5)))
+            .scalars("loss", &[(3, 3.5)])
+            .value(4, tensor_value("loss", Some("ignored"), double))
+            .event(5, event::What::Summary(two))
+            .value(1, text::to_value("note", "first"))
+            .value(2, text::to_value("note", "second"))
+            .value(1, tensor_value("unknown", None, float(1.0)))]);
+        let expected = [(1, 1.5), (2, 2.5), (3, 3.5), (4, 4.5), (5, 5.5)];
+        assert_eq!(points(&run, "loss"), expected);
+        assert_eq!(run.scalars("loss").unwrap()[0].wall_time, 1e9 + 1.0);
+        assert!(run.scalar_tags().eq(["loss", "rate"]));
+        assert!(run.text_tags().eq(["note"]));
+        let texts = run.texts("note").unwrap();
+        assert_eq!((texts[1].step, texts[1].value.as_str()), (2, "second"));
+        assert_eq!(run.wall_times(), Some((1e9, 1e9 + 5.0)));
+        assert_eq!(run.problems().count(), 0);
+    }
+
+    #[test]
+    fn the_first_value_decides_what_a_tag_is() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        let run = run(&[EventFile::new()
+            .scalars("a", &[(1, 1.0)])
+            .value(2, histogram.to_value("a"))
+            .value(3, text::to_value("a", "text"))
+            .value(1, histogram.to_value("b"))
+            .scalars("b", &[(2, 2.0)])]);
+        assert_eq!(points(&run, "a"), [(1, 1.0)]);
+        assert!(run.scalar_tags().eq(["a"]));
+        assert_eq!(run.text_tags().count(), 0);
+    }
+
+    #[test]
+    fn restarts_leave_one_clean_line() {
+        let first = || {
+            EventFile::new()
+                .scalars("a", &[(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)])
+                .scalars("b", &[(1, 1.0), (3, 3.0)])
+                .value(0, text::to_value("note", "kept"))
+        };
+        let again = [(3, 30.0)];
+        let kept = [(1, 1.0), (2, 2.0), (3, 30.0)];
+        type Points<'a> = &'a [(i64, f32)];
+        let cases: [(Vec<EventFile>, Points, Points); 5] = [
+            // Twice the start: everything from it on is gone, also what is not logged again.
+            (
+                vec![
+                    first(),
+                    EventFile::new().start(3).start(3).scalars("a", &again),
+                ],
+                &kept,
+                &[(1, 1.0)],
+            ),
+            // The first start only arms, as with PyTorch's `purge_step`; the second one purges.
+            (
+                vec![first(), EventFile::new().start(3)],
+                &[(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)],
+                &[(1, 1.0), (3, 3.0)],
+            ),
+            (
+                vec![
+                    first(),
+                    EventFile::new().start(9),
+                    EventFile::new().start(2),
+                ],
+                &[(1, 1.0)],
+                &[(1, 1.0)],
+            ),
+            // Without a start, a point drops those of its own tag.
+            (
+                vec![first(), EventFile::new().scalars("a", &again)],
+                &kept,
+                &[(1, 1.0), (3, 3.0)],
+            ),
+            // In files of an older version starts mean nothing.
+            (
+                vec![EventFile(first().0[40..].to_vec()).start(3).start(3)],
+                &[(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)],
+                &[(1, 1.0), (3, 3.0)],
+            ),
+        ];
+        for (files, a, b) in cases {
+            let run = run(&files);
+            assert_eq!((&points(&run, "a")[..], &points(&run, "b")[..]), (a, b));
+            assert_eq!(run.texts("note").unwrap().len(), 1);
+        }
+        let repeated =
+            run(&[EventFile::new().scalars("a", &[(-1, 1.0), (5, 2.0), (5, 3.0), (0, 4.0)])]);
+        assert_eq!(points(&repeated, "a"), [(-1, 1.0), (0, 4.0)]);
+    }
+
+    #[test]
+    fn the_first_start_and_the_first_end_of_a_session_hold() {
+        let hparams = |seed: f64| BTreeMap::from([("seed".to_owned(), HParam::Number(seed))]);
+        let run = run(&[
+            EventFile::new()
+                .value(0, hparams::start_value(&hparams(1.0), 1e9))
+                .value(0, hparams::start_value(&hparams(2.0), 2e9)),
+            EventFile::new()
+                .value(0, hparams::end_value(SessionStatus::Failure, 3e9))
+                .value(0, hparams::end_value(SessionStatus::Success, 4e9)),
+        ]);
+        let session = Session {
+            hparams: hparams(1.0),
+            start_time_secs: Some(1e9),
+            status: Some(SessionStatus::Failure),
+            end_time_secs: Some(3e9),
+        };
+        assert_eq!(run.session(), Some(&session));
+        assert_eq!(run.hparams(), &hparams(1.0));
+        assert_eq!(run.scalar_tags().count() + run.text_tags().count(), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_the_rest_is_read() {
+        let point = |step| EventFile::default().scalars("a", &[(step, 1.0)]).0;
+        let mut damaged = point(2);
+        damaged[20] ^= 1;
+        let no_time = Event {
+            wall_time: f64::NAN,
+            ..Event::default()
+        };
+        let good = || EventFile::new().scalars("a", &[(1, 1.0)]);
+        let cases = [
+            (
+                good().bytes(&point(2)[..9]),
+                1,
+                "is cut short: 9 of 16 bytes",
+            ),
+            (
+                good().bytes(&damaged).bytes(&point(3)),
+                2,
+                "damaged payload",
+            ),
+            (good().bytes(&damaged).bytes(&damaged), 1, "(and 1 more)"),
+            (good().bytes(&[0; 12]).bytes(&point(3)), 1, "damaged length"),
+            (
+                good().raw(&no_time).bytes(&point(3)),
+                2,
+                "the wall time NaN",
+            ),
+        ];
+        for (file, count, message) in cases {
+            let run = run(&[file, EventFile::new().scalars("b", &[(1, 1.0)])]);
+            assert_eq!(points(&run, "a").len(), count);
+            assert_eq!(points(&run, "b").len(), 1);
+            let problems: Vec<_> = run.problems().map(ToString::to_string).collect();
+            assert_eq!(problems.len(), 1);
+            assert!(problems[0].contains(message), "{problems:?}");
+            assert!(problems[0].contains("tfevents.0000000000"), "{problems:?}");
+        }
+    }
+
+    /// Every prefix of a file is what a killed process may leave.
+    #[test]
+    fn wherever_a_file_is_cut_all_whole_records_are_read() {
+        let file = EventFile::new().scalars("a", &[(1, 1.0), (2, 2.0), (3, 3.0)]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.out.tfevents.1");
+        let point_bytes = (file.0.len() - 40) / 3;
+        for cut in 0..=file.0.len() {
+            fs::write(&path, &file.0[..cut]).unwrap();
+            let run = read_directory("exp1", directory.path()).unwrap();
+            let whole = cut.saturating_sub(40) / point_bytes;
+            assert_eq!(
+                run.scalars("a").map_or(0, <[_]>::len),
+                whole,
+                "cut at {cut}"
+            );
+            let is_clean = cut == 0 || (cut >= 40 && (cut - 40) % point_bytes == 0);
+            assert_eq!(
+                run.problems().count(),
+                usize::from(!is_clean),
+                "cut at {cut}"
+            );
+            assert!(run.problems().all(|problem| problem.error.is_truncated()));
+        }
+    }
+
+    /// Bytes at random, some behind a good frame, so that the decoders see them too.
+    #[test]
+    fn nonsense_is_a_problem_and_never_a_panic() {
+        use proptest::prelude::*;
+        let payload = prop::collection::vec(any::<u8>(), 0..64);
+        let tail = prop::collection::vec(any::<u8>(), 0..64);
+        proptest!(|(payload in payload, tail in tail)| {
+            let mut bytes = EventFile::new().0;
+            append_record(&mut bytes, &payload);
+            bytes.extend_from_slice(&tail);
+            run(&[EventFile(bytes)]);
+        });
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_name_that_is_no_file_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("tfevents.directory")).unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.path().join("tfevents.link")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", directory.path().join("tfevents.zero")).unwrap();
+        let run = read_directory("exp1", directory.path()).unwrap();
+        assert_eq!((run.problems().count(), run.wall_times()), (0, None));
+    }
+
+    #[test]
+    fn a_series_that_is_missing_is_answered_with_those_that_are_there() {
+        let mut run = run(&[EventFile::new().scalars("loss", &[(1, 1.0)])]);
+        let mut child = Run::new("validation", Path::new("runs/exp1/validation"));
+        let points = vec![Point {
+            step: 1,
+            wall_time: 1e9,
+            value: 0.5,
+        }];
+        child.scalars.insert("accuracy".to_owned(), points.clone());
+        child.scalars.insert("top/5".to_owned(), points);
+        run.children.push(child);
+        assert_eq!(run.scalars("validation/accuracy").unwrap()[0].value, 0.5);
+        assert_eq!(run.scalars("validation/top/5").unwrap()[0].value, 0.5);
+        let error = run.scalars("accuracy").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "run exp1 has no scalar \"accuracy\"; it has loss, validation/accuracy, validation/top/5"
+        );
+        let error = run.texts("note").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "run exp1 has no text \"note\"; it has none"
+        );
+        let known: Vec<_> = (1..=20).map(|number| number.to_string()).collect();
+        assert_eq!(
+            listing(&known),
+            "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 8 more"
+        );
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_to_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = File::create(directory.path().join("events.out.tfevents.1")).unwrap();
+        file.write_all(&EventFile::new().0).unwrap();
+        let mut writer = EventWriter::new(file);
+        for step in 1..=3 {
+            let event = ScalarEvent {
+                wall_time: 1e9,
+                step,
+                tag: "loss",
+                value: 0.5,
+            };
+            writer.write_scalar(&event).unwrap();
+            let run = read_directory("exp1", directory.path()).unwrap();
+            assert_eq!(points(&run, "loss").len() as i64, step);
+        }
+    }
+}
