@@ -1,0 +1,6 @@
+//! What stock TensorBoard, with either of its loaders, shows of what we log.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod logger;
+mod server;
