@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LOGDIR ?= runs
 SEEDS ?= 1 2 3
-INTEROP_RUN ?= runs/default-1
+INTEROP_RUN ?= target/interop
 TENSORBOARD = .venv/bin/tensorboard
 CLIPPY = cargo clippy --locked --workspace --all-targets
 # What the logger alone may weigh: crates that it names, and crates in its tree (tensorboard-rs has 35).
@@ -52,9 +52,10 @@ runs: build ## train the reference runs in runs/ again, and write down what they
 		cargo run --release --locked -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
 	done
 
-interop: .venv-torch/requirements.txt ## compare our logits with PyTorch's for the weights of INTEROP_RUN
-	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors > target/logits.json
-	.venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors target/logits.json
+interop: .venv-torch/requirements.txt ## train a little, and compare our logits with PyTorch's
+	cargo run --release --locked -- train --epochs 1 --logdir $(INTEROP_RUN) --overwrite --quiet
+	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors \
+		| .venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors
 
 screenshots: .venv/requirements.txt .venv-browser/requirements.txt ## photograph stock TensorBoard on the reference runs for docs/images
 	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png
