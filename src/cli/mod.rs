@@ -3,6 +3,10 @@
 // The subcommands that use all of it come with the next changes.
 #[allow(dead_code)]
 mod output;
+#[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "train")]
+mod units;
 
 use std::io;
 use std::process::ExitCode;
@@ -24,7 +28,8 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // `Train(train::Args)`, with the feature `train`, comes here.
+    #[cfg(feature = "train")]
+    Train(Box<train::Args>),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -71,6 +76,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             Cli::command().print_help()?;
             Ok(Outcome::Done)
         }
+        #[cfg(feature = "train")]
+        Some(Command::Train(args)) => train::run(*args),
+        #[cfg(not(feature = "train"))]
         Some(command) => match command {},
     }
 }

@@ -1,0 +1,207 @@
+//! `cnn-tb train`: trains the article's network and logs it for TensorBoard.
+
+mod earlier_run;
+mod interrupt;
+mod json;
+mod run_dir;
+mod settings;
+mod terminal;
+mod watch;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::ArgAction;
+use cnn_tb::data::Dataset;
+use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Metrics, Start, fit};
+
+use self::json::Json;
+use self::run_dir::RunDir;
+use self::terminal::Terminal;
+use self::watch::Watch;
+use super::Outcome;
+
+const EXAMPLES: &str = "\
+Examples:
+  cnn-tb train --logdir runs/exp1
+  cnn-tb train --preset article --epochs 20 --seed 7";
+
+const LONG_ABOUT: &str = "\
+Train the article's network and log it for TensorBoard
+
+Results go to standard output, progress and warnings to standard error. The run directory gets
+config.toml (every setting), weights.safetensors (the last weights) and event files. Ctrl-C stops
+after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
+
+With --json standard output has one object a line. `start` comes with the first training step, `epoch`
+after each epoch, `result` at the end, or `interrupted` in its place. Accuracy is a fraction;
+`elapsed_secs` counts from the start of the command, `logging_secs` is the part of an epoch that went
+into event files:
+  {\"event\":\"start\",\"elapsed_secs\":…,\"dataset\":…,\"parameters\":…,\"config\":{…},…}
+  {\"event\":\"epoch\",\"epoch\":1,\"train\":{\"loss\":…,\"accuracy\":…},\"validation\":{…},\"images_per_sec\":…,…}
+  {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"logdir\":…,\"weights\":…,\"elapsed_secs\":…}";
+
+/// Train the article's network and log it for TensorBoard.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, long_about = LONG_ABOUT)]
+pub struct Args {
+    /// The run directory [default: the next free runs/expN]
+    #[arg(long, value_name = "DIR")]
+    logdir: Option<PathBuf>,
+    /// Replace the run that the run directory holds: only what cnn-tb wrote is removed
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    settings: settings::Flags,
+    /// What to log, of epochs, batches and settings [default: all]
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
+    log: Option<Vec<Group>>,
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+    /// Print nothing unless something goes wrong
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A group of things to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// Accuracy and loss of every epoch, the test result
+    Epochs,
+    /// Loss and learning rate of every optimizer update
+    Batches,
+    /// The settings, as hyperparameters and as text
+    Settings,
+}
+
+/// What tells the user about a training.
+trait Report: Send {
+    /// The network is there, the first update comes next.
+    fn start(&mut self, _start: &Start<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// An update was made.
+    fn batch(&mut self, _batch: &Batch, _times: Times) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// An epoch was completed.
+    fn epoch(&mut self, _epoch: &Epoch, _times: Times) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Everything is written.
+    fn end(&mut self, _end: &End<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A report of nothing: `--quiet`.
+struct Quiet;
+
+impl Report for Quiet {}
+
+/// Where the time went.
+#[derive(Clone, Copy)]
+struct Times {
+    /// Since the start of the command.
+    elapsed: Duration,
+    /// Spent on event files in this epoch.
+    logging: Duration,
+}
+
+/// How a training ended.
+struct End<'a> {
+    config: &'a Config,
+    run_dir: &'a RunDir,
+    /// Epochs that were completed.
+    epochs: usize,
+    /// The test result; `None` for a training that was interrupted.
+    test: Option<Test>,
+    /// Since the start of the command.
+    elapsed: Duration,
+}
+
+/// The last weights on the test split.
+#[derive(Clone, Copy)]
+struct Test {
+    metrics: Metrics,
+    wrong: usize,
+    images: usize,
+}
+
+impl From<&Finish<'_>> for Test {
+    fn from(finish: &Finish<'_>) -> Self {
+        Self {
+            metrics: finish.test,
+            wrong: finish.test_wrong,
+            images: finish.test_images,
+        }
+    }
+}
+
+/// Trains as the flags say. Nothing is created or removed before everything that can be wrong with
+/// them was looked at.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let began = Instant::now();
+    let config = args.settings.config()?;
+    let run_dir = RunDir::choose(args.logdir.as_deref(), args.overwrite)?;
+    let dataset = match &config.data {
+        Some(directory) => Dataset::open(directory)?,
+        None => built_in()?,
+    };
+
+    let interrupted = interrupt::listen(args.quiet)?;
+    let report: Box<dyn Report> = match (args.quiet, args.json) {
+        (true, _) => Box::new(Quiet),
+        (_, true) => Box::new(Json::default()),
+        _ => Box::new(Terminal::new()),
+    };
+    let groups = groups(args.log.as_deref());
+    let mut watch = Watch::new(run_dir, groups, args.quiet, report, began, interrupted);
+    let outcome = match fit(&config, &dataset, &mut watch) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            watch.fail();
+            return Err(error.into());
+        }
+    };
+    watch
+        .run_dir()
+        .save_weights(|path| outcome.save_weights(path))?;
+    let epochs = outcome.epochs.len();
+    let test = watch.end(&config, epochs)?;
+    Ok(if test.is_some() {
+        Outcome::Done
+    } else {
+        Outcome::Interrupted
+    })
+}
+
+#[cfg(feature = "mnist")]
+fn built_in() -> anyhow::Result<Dataset> {
+    Ok(Dataset::mnist()?)
+}
+
+#[cfg(not(feature = "mnist"))]
+fn built_in() -> anyhow::Result<Dataset> {
+    Err(super::output::Advised::new(
+        "this cnn-tb was built without MNIST",
+        "name a directory with four IDX files: --data DIR",
+    )
+    .into())
+}
+
+fn groups(chosen: Option<&[Group]>) -> Groups {
+    let Some(chosen) = chosen else {
+        return Groups::default();
+    };
+    Groups {
+        epochs: chosen.contains(&Group::Epochs),
+        batches: chosen.contains(&Group::Batches),
+        settings: chosen.contains(&Group::Settings),
+    }
+}

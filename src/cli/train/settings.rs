@@ -1,0 +1,170 @@
+//! The settings of a training: a preset or a file, and the flags beside it, which win.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use cnn_tb::train::{Config, DeviceKind, OptimizerKind, Preset, Schedule};
+
+/// The flags that set something the result depends on, and how fast it comes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Settings (a flag beside a preset or a file wins)")]
+pub struct Flags {
+    /// A named recipe [default: default]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    preset: Option<PresetName>,
+    /// Settings from a file, as another run's config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A data set in place of the built-in MNIST: a directory with four IDX files, raw or .gz
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Passes over the training images, from 1
+    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    epochs: Option<usize>,
+    /// Images per optimizer update, from 1
+    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    batch_size: Option<usize>,
+    /// The learning rate, above 0; the largest one where a schedule varies it
+    #[arg(
+        long,
+        value_name = "RATE",
+        visible_alias = "lr",
+        allow_negative_numbers = true
+    )]
+    learning_rate: Option<f64>,
+    /// How gradients become updates
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<OptimizerName>,
+    /// How the learning rate varies over the training
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<ScheduleName>,
+    /// Seed of the initial weights and of the order of the images
+    #[arg(long, value_name = "N", value_parser = from_0, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// Threads that compute; the result does not depend on it [default: all]
+    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    threads: Option<usize>,
+    /// Where it is computed: cpu, cuda:N or metal:N [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceKind>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PresetName {
+    /// 99 % in seconds
+    Default,
+    /// The article's own: Adam at 0.0001, 100 epochs, its initial weights
+    Article,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OptimizerName {
+    /// Adam
+    Adam,
+    /// Stochastic gradient descent with momentum 0.9
+    Sgd,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScheduleName {
+    /// Always the same
+    Constant,
+    /// A tenth after 60 % of the updates, a hundredth after 85 %
+    Step,
+    /// Half a cosine down to 0
+    Cosine,
+    /// Up over the first 30 % of the updates, then down to nearly nothing
+    OneCycle,
+}
+
+/// A number of which at least one is needed; the upper end of the range is [`Config::validate`]'s.
+fn from_1(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .map_err(|_| "it must be a whole number from 1 up".to_owned())?;
+    match number {
+        0 => Err("it must be at least 1".to_owned()),
+        _ => Ok(number),
+    }
+}
+
+fn from_0(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "it must be a whole number from 0 up".to_owned())
+}
+
+impl Flags {
+    /// The settings that these flags ask for, all within their ranges.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.base()?;
+        if let Some(data) = &self.data {
+            config.data = Some(data.clone());
+        }
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
+        config.optimizer = self.optimizer.map_or(config.optimizer, OptimizerName::kind);
+        config.schedule = self
+            .schedule
+            .map_or(config.schedule, ScheduleName::schedule);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.threads = self.threads.or(config.threads);
+        config.device = self.device.unwrap_or(config.device);
+        config.validate()?;
+        if let Some(data) = &config.data
+            && data.to_str().is_none()
+        {
+            let data = data.display();
+            anyhow::bail!(
+                "the name of {data} is not Unicode, which config.toml cannot hold; rename it"
+            );
+        }
+        config
+            .device
+            .open()
+            .with_context(|| format!("device {}", config.device))?;
+        Ok(config)
+    }
+
+    /// What the flags are laid over.
+    fn base(&self) -> anyhow::Result<Config> {
+        let Some(path) = &self.config else {
+            let preset = self.preset.unwrap_or(PresetName::Default);
+            return Ok(preset.preset().config());
+        };
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Config::from_toml(&text).with_context(|| path.display().to_string())
+    }
+}
+
+impl PresetName {
+    fn preset(self) -> Preset {
+        match self {
+            PresetName::Default => Preset::Default,
+            PresetName::Article => Preset::Article,
+        }
+    }
+}
+
+impl OptimizerName {
+    fn kind(self) -> OptimizerKind {
+        match self {
+            OptimizerName::Adam => OptimizerKind::Adam,
+            OptimizerName::Sgd => OptimizerKind::Sgd,
+        }
+    }
+}
+
+impl ScheduleName {
+    fn schedule(self) -> Schedule {
+        match self {
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Step => Schedule::Step,
+            ScheduleName::Cosine => Schedule::Cosine,
+            ScheduleName::OneCycle => Schedule::OneCycle,
+        }
+    }
+}

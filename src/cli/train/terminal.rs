@@ -1,0 +1,264 @@
+//! The report for people: a table of epochs on standard output, a progress bar on standard error.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use cnn_tb::train::{Batch, Config, Epoch, OptimizerKind, Preset, Schedule, Start};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::run_dir::argument;
+use super::{End, Report, Times};
+use crate::cli::output::{escape, print};
+use crate::cli::units::{duration, loss, percent, rough_duration, thousands};
+
+/// How often the bar's numbers are written anew.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// A line an epoch, and below it, where standard error is a terminal, how the present epoch goes.
+pub struct Terminal {
+    epochs: usize,
+    bar: ProgressBar,
+    present: Present,
+}
+
+/// The epoch that is being trained.
+struct Present {
+    began: Instant,
+    refreshed: Instant,
+    images: usize,
+    loss_sum: f64,
+    accuracy_sum: f64,
+}
+
+impl Present {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            refreshed: now,
+            images: 0,
+            loss_sum: 0.0,
+            accuracy_sum: 0.0,
+        }
+    }
+}
+
+impl Terminal {
+    /// Nothing is printed before [`Report::start`].
+    pub fn new() -> Self {
+        Self {
+            epochs: 0,
+            bar: ProgressBar::hidden(),
+            present: Present::new(),
+        }
+    }
+
+    /// Prints above the bar.
+    fn print(&self, text: &str) -> io::Result<()> {
+        self.bar.suspend(|| print(text))
+    }
+
+    /// The epoch's number among all of them, right-aligned below `epoch`.
+    fn count(&self, epoch: usize) -> String {
+        let width = (2 * self.epochs.to_string().len() + 1).max(5);
+        format!("{:>width$}", format!("{epoch}/{}", self.epochs))
+    }
+}
+
+impl Report for Terminal {
+    fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
+        self.epochs = start.config.epochs;
+        let width = self.count(0).len();
+        let header = format!(
+            "{}: {} training, {} validation, {} test images\n{}\n\
+             {:>width$}{:>13}{:>10}{:>18}{:>10}{:>9}\n",
+            escape(start.dataset),
+            thousands(start.train_images),
+            thousands(start.validation_images),
+            thousands(start.test_images),
+            recipe(start),
+            "epoch",
+            "train loss",
+            "accuracy",
+            "validation loss",
+            "accuracy",
+            "time",
+        );
+        self.print(&header)?;
+
+        let updates = (start.updates_per_epoch * self.epochs) as u64;
+        self.bar = ProgressBar::new(updates);
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}  {eta} left") {
+            self.bar.set_style(style);
+        }
+        self.bar.set_prefix(self.count(1));
+        self.present = Present::new();
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &Batch, _times: Times) -> io::Result<()> {
+        let present = &mut self.present;
+        present.images += batch.images;
+        present.loss_sum += batch.train.loss * batch.images as f64;
+        present.accuracy_sum += batch.train.accuracy * batch.images as f64;
+        if !self.bar.is_hidden() && present.refreshed.elapsed() >= REFRESH {
+            present.refreshed = Instant::now();
+            let images = present.images as f64;
+            let images_per_sec = images / present.began.elapsed().as_secs_f64();
+            self.bar.set_position(batch.update as u64);
+            self.bar.set_message(format!(
+                "loss {}  accuracy {}  {} images/s",
+                loss(present.loss_sum / images),
+                percent(present.accuracy_sum / images),
+                thousands(images_per_sec as usize),
+            ));
+        }
+        Ok(())
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, times: Times) -> io::Result<()> {
+        self.print(&format!(
+            "{}{:>13}{:>10}{:>18}{:>10}{:>9}\n",
+            self.count(epoch.epoch),
+            loss(epoch.train.loss),
+            percent(epoch.train.accuracy),
+            loss(epoch.validation.loss),
+            percent(epoch.validation.accuracy),
+            duration(times.elapsed.as_secs_f64()),
+        ))?;
+        self.bar
+            .set_prefix(self.count((epoch.epoch + 1).min(self.epochs)));
+        self.present = Present::new();
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End<'_>) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        print(&closing(end))
+    }
+}
+
+/// What came out, where it is and what could be done next.
+fn closing(end: &End<'_>) -> String {
+    let first = match end.test {
+        Some(test) => format!(
+            "test    loss {}  accuracy {}  ({} of {} wrong)",
+            loss(test.metrics.loss),
+            percent(test.metrics.accuracy),
+            thousands(test.wrong),
+            thousands(test.images),
+        ),
+        None => format!(
+            "stopped after {} of {} epochs",
+            thousands(end.epochs),
+            thousands(end.config.epochs)
+        ),
+    };
+    let weights = escape(&end.run_dir.weights().display().to_string());
+    let logdir = argument(end.run_dir.logdir());
+    let mut text = format!(
+        "{first}\n\
+         saved   {weights}, config.toml\n\
+         view    tensorboard --logdir {logdir}       (not installed? make tensorboard)\n"
+    );
+    if end.test.is_some() && *end.config == Preset::Default.config() {
+        let article = Preset::Article.config();
+        let secs_per_epoch = end.elapsed.as_secs_f64() / end.epochs.max(1) as f64;
+        text.push_str(&format!(
+            "next    cnn-tb train --preset article --logdir {}      the article's {} epochs, about {}\n",
+            argument(&end.run_dir.next()),
+            article.epochs,
+            rough_duration(secs_per_epoch * article.epochs as f64),
+        ));
+    }
+    text
+}
+
+/// `article network, 104,342 parameters · Adam, one-cycle to 0.003 · batch 100 · seed 0 · 2 threads`
+fn recipe(start: &Start<'_>) -> String {
+    let Config {
+        optimizer,
+        schedule,
+        learning_rate,
+        batch_size,
+        seed,
+        device,
+        ..
+    } = start.config;
+    let optimizer = match optimizer {
+        OptimizerKind::Adam => "Adam",
+        OptimizerKind::Sgd => "SGD",
+    };
+    let schedule = match schedule {
+        Schedule::Constant => format!("constant {learning_rate}"),
+        Schedule::Step => format!("step from {learning_rate}"),
+        Schedule::Cosine => format!("cosine from {learning_rate}"),
+        Schedule::OneCycle => format!("one-cycle to {learning_rate}"),
+    };
+    let parameters = thousands(start.parameters);
+    let threads = match start.threads {
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    };
+    let mut text = format!(
+        "article network, {parameters} parameters · {optimizer}, {schedule} · batch {batch_size} · \
+         seed {seed} · {threads}"
+    );
+    if *device != Default::default() {
+        text.push_str(&format!(" · {device}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use cnn_tb::train::Metrics;
+
+    use super::*;
+    use crate::cli::train::Test;
+    use crate::cli::train::run_dir::RunDir;
+
+    #[test]
+    fn the_end_says_what_came_out_where_it_is_and_what_is_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::choose(Some(&dir.path().join("exp1")), false).unwrap();
+        let default = Config::default();
+        let test = Test {
+            metrics: Metrics {
+                loss: 0.0312,
+                accuracy: 0.9907,
+            },
+            wrong: 93,
+            images: 10_000,
+        };
+        let text = |config: &Config, test| {
+            let text = closing(&End {
+                config,
+                run_dir: &run_dir,
+                epochs: 6,
+                test,
+                elapsed: Duration::from_secs_f64(4.6),
+            });
+            text.replace(dir.path().to_str().unwrap(), "runs")
+        };
+        let result = "test    loss 0.0312  accuracy 99.07 %  (93 of 10,000 wrong)\n";
+        let places = "saved   runs/exp1/weights.safetensors, config.toml\n\
+                      view    tensorboard --logdir runs       (not installed? make tensorboard)\n";
+        let next = "next    cnn-tb train --preset article --logdir runs/exp2      \
+                    the article's 100 epochs, about 1 min\n";
+        assert_eq!(
+            text(&default, Some(test)),
+            format!("{result}{places}{next}")
+        );
+        // Whoever has other settings knows the flags already.
+        let other = Config {
+            seed: 1,
+            ..default.clone()
+        };
+        assert_eq!(text(&other, Some(test)), format!("{result}{places}"));
+        assert_eq!(
+            text(&default, None),
+            format!("stopped after 6 of 6 epochs\n{places}")
+        );
+    }
+}

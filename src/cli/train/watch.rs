@@ -1,0 +1,141 @@
+//! What a training is watched by: the log, then the report; and Ctrl-C, which it answers.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Observer, Start, TensorBoard};
+
+use super::run_dir::RunDir;
+use super::{End, Report, Test, Times};
+
+/// Logs to TensorBoard, then reports, and stops the training when the user asks for it.
+pub struct Watch {
+    run_dir: RunDir,
+    groups: Groups,
+    quiet: bool,
+    report: Box<dyn Report>,
+    began: Instant,
+    interrupted: Arc<AtomicBool>,
+    /// `None` until the training starts: before, nothing is created.
+    log: Option<TensorBoard>,
+    /// Spent on event files in this epoch.
+    logging: Duration,
+    test: Option<Test>,
+}
+
+impl Watch {
+    /// Nothing happens before [`Observer::start`].
+    pub fn new(
+        run_dir: RunDir,
+        groups: Groups,
+        quiet: bool,
+        report: Box<dyn Report>,
+        began: Instant,
+        interrupted: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            run_dir,
+            groups,
+            quiet,
+            report,
+            began,
+            interrupted,
+            log: None,
+            logging: Duration::ZERO,
+            test: None,
+        }
+    }
+
+    /// The directory that is written.
+    pub fn run_dir(&self) -> &RunDir {
+        &self.run_dir
+    }
+
+    /// Ends the log of a training that failed. The reason is told elsewhere; a log that cannot be
+    /// ended either has nothing to add to it.
+    pub fn fail(self) {
+        if let Some(log) = self.log {
+            let _ = log.fail();
+        }
+    }
+
+    /// Reports the end, after the weights were saved. Returns the test result, if the training
+    /// came that far.
+    pub fn end(mut self, config: &Config, epochs: usize) -> io::Result<Option<Test>> {
+        unless_closed(self.report.end(&End {
+            config,
+            run_dir: &self.run_dir,
+            epochs,
+            test: self.test,
+            elapsed: self.began.elapsed(),
+        }))?;
+        Ok(self.test)
+    }
+
+    /// Has the log told, and counts the time that takes.
+    fn log<T>(
+        &mut self,
+        tell: impl FnOnce(&mut TensorBoard) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let began = Instant::now();
+        let told = self.log.as_mut().map(tell).transpose();
+        self.logging += began.elapsed();
+        told
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            elapsed: self.began.elapsed(),
+            logging: self.logging,
+        }
+    }
+
+    fn answer(&self) -> ControlFlow<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+/// A training goes on when nobody reads its output any more (`cnn-tb train | head`): what it is for
+/// lies in the run directory.
+fn unless_closed(reported: io::Result<()>) -> io::Result<()> {
+    match reported {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        reported => reported,
+    }
+}
+
+impl Observer for Watch {
+    fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
+        self.run_dir.create(start.config, self.quiet)?;
+        let log = TensorBoard::create(self.run_dir.path(), self.groups);
+        self.log = Some(log.map_err(io::Error::other)?);
+        self.log(|log| log.start(start))?;
+        unless_closed(self.report.start(start))
+    }
+
+    fn batch(&mut self, batch: &Batch) -> io::Result<ControlFlow<()>> {
+        let _ = self.log(|log| log.batch(batch))?;
+        unless_closed(self.report.batch(batch, self.times()))?;
+        Ok(self.answer())
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
+        let _ = self.log(|log| log.epoch(epoch))?;
+        unless_closed(self.report.epoch(epoch, self.times()))?;
+        self.logging = Duration::ZERO;
+        Ok(self.answer())
+    }
+
+    fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
+        self.log(|log| log.finish(finish))?;
+        self.test = Some(finish.into());
+        Ok(())
+    }
+}
