@@ -30,17 +30,18 @@ Examples:
 const LONG_ABOUT: &str = "\
 Train the article's network and log it for TensorBoard
 
-Results go to standard output, progress and warnings to standard error. The run directory gets
-config.toml (every setting), weights.safetensors (the last weights) and event files. Ctrl-C stops
+Results go to standard output, progress and warnings to standard error. The run directory gets \
+config.toml (every setting), weights.safetensors (the last weights) and event files. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
 
-With --json standard output has one object a line. `start` comes with the first training step, `epoch`
-after each epoch, `result` at the end, or `interrupted` in its place. Accuracy is a fraction;
-`elapsed_secs` counts from the start of the command, `logging_secs` is the part of an epoch that went
-into event files:
-  {\"event\":\"start\",\"elapsed_secs\":…,\"dataset\":…,\"parameters\":…,\"config\":{…},…}
-  {\"event\":\"epoch\",\"epoch\":1,\"train\":{\"loss\":…,\"accuracy\":…},\"validation\":{…},\"images_per_sec\":…,…}
-  {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"logdir\":…,\"weights\":…,\"elapsed_secs\":…}";
+With --json standard output has one object a line: `start` with the first training step, `epoch` \
+after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. Accuracy is a fraction, \
+elapsed_secs counts from the start of the command, logging_secs is what writing event files took of \
+an epoch:
+  {\"event\":\"start\",\"elapsed_secs\":…,\"config\":{…},…}
+  {\"event\":\"epoch\",\"epoch\":1,\"train\":{\"loss\":…,\"accuracy\":…},
+   \"validation\":{…},\"images_per_sec\":…,\"logging_secs\":…,\"elapsed_secs\":…}
+  {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"logdir\":…,\"weights\":…,…}";
 
 /// Train the article's network and log it for TensorBoard.
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use cnn_tb::tb::event_file::event_file_names;
-use cnn_tb::tb::logdir::Logdir;
 use cnn_tb::tb::proto::event::What;
-use cnn_tb::tb::reader::EventReader;
-use cnn_tb::tb::run::SessionStatus;
+use cnn_tb::tb::{EventReader, Logdir, SessionStatus};
 use cnn_tb::train::Config;
 
 use super::run_dir::{CHILDREN, CONFIG, PART, WEIGHTS};
@@ -198,7 +196,7 @@ fn is_our_config(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use cnn_tb::tb::writer::SummaryWriter;
+    use cnn_tb::tb::SummaryWriter;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use cnn_tb::tb::logdir::Logdir;
+use cnn_tb::tb::Logdir;
 use cnn_tb::train::Config;
 
 use super::earlier_run::{EarlierRun, other_runs};
