@@ -191,6 +191,15 @@ fn every_import_is_in_the_table() {
 }
 
 #[test]
+fn every_row_is_a_module() {
+    let sources = sources();
+    for row in rows(&document()).keys() {
+        let found = sources.iter().any(|(module, _)| leads_to(row, module));
+        assert!(found, "{DOCUMENT} names `{row}`, which is not in src/");
+    }
+}
+
+#[test]
 fn no_cycle_is_allowed() {
     let mut left = rows(&document());
     // Again and again take away what imports nothing that is left.

@@ -1,11 +1,12 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
-// The subcommands that use all of it come with the next changes.
-#[allow(dead_code)]
+mod compare;
 mod output;
+mod table;
 #[cfg(feature = "train")]
 mod train;
-#[cfg(feature = "train")]
+// The run tools alone do not need all of it.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod units;
 
 use std::io;
@@ -21,20 +22,29 @@ struct Cli {
     command: Option<Command>,
 }
 
+#[cfg(feature = "train")]
+const EXAMPLES: &str = "\
+Examples:
+  cnn-tb train --logdir runs/exp1
+  cnn-tb compare runs";
+
+#[cfg(not(feature = "train"))]
 const EXAMPLES: &str = "\
 Examples:
   cnn-tb compare runs
-  cnn-tb compare --help";
+  cnn-tb compare runs/exp1 runs/exp2";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     #[cfg(feature = "train")]
     Train(Box<train::Args>),
+    Compare(compare::Args),
 }
 
 /// How a subcommand ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)]
+// The run tools alone are never interrupted.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 enum Outcome {
     /// What was asked for is done.
     Done = 0,
@@ -78,8 +88,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => train::run(*args),
-        #[cfg(not(feature = "train"))]
-        Some(command) => match command {},
+        Some(Command::Compare(args)) => compare::run(&args),
     }
 }
 
@@ -106,11 +115,14 @@ mod tests {
         root.build();
         let subcommands = root.get_subcommands().filter(|c| c.get_name() != "help");
         for command in subcommands.chain([&root]) {
-            let help = command.clone().render_help().to_string();
-            let (_, examples) = help.rsplit_once("Examples:\n").unwrap_or_default();
-            let lines: Vec<&str> = examples.trim_end().lines().collect();
-            assert_eq!(lines.len(), 2, "{}: {examples:?}", command.get_name());
-            assert!(lines.iter().all(|line| line.starts_with("  cnn-tb ")));
+            let mut command = command.clone();
+            for help in [command.render_help(), command.render_long_help()] {
+                let help = help.to_string();
+                let (_, examples) = help.rsplit_once("Examples:\n").unwrap_or_default();
+                let lines: Vec<&str> = examples.trim_end().lines().collect();
+                assert_eq!(lines.len(), 2, "{help}");
+                assert!(lines.iter().all(|line| line.starts_with("  cnn-tb ")));
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ fn takes_colour(stream: &impl IsTerminal) -> bool {
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() || is_directional(character) {
+        if steers_terminal(character) {
             escaped.extend(character.escape_default());
         } else {
             escaped.push(character);
@@ -104,11 +104,26 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-fn is_directional(character: char) -> bool {
-    matches!(
+/// A JSON text on one line, with what [`escape`] escapes written as JSON does: it can only be
+/// inside of strings.
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if steers_terminal(character) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+fn steers_terminal(character: char) -> bool {
+    let turns_direction = matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
+    );
+    character.is_control() || turns_direction
 }
 
 #[cfg(test)]
@@ -134,6 +149,10 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(escape(text), expected);
         }
+        assert_eq!(
+            escape_json("{\"\u{9b}\": \"\u{202e}ü\"}"),
+            r#"{"\u009b": "\u202eü"}"#
+        );
     }
 
     #[test]

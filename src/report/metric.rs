@@ -4,6 +4,8 @@
 //! `val_acc`, `eval/top1 Acc`. A name is taken as words, cut where letters and digits end and where
 //! a capital follows a small letter, whatever their case.
 
+use std::cmp::Ordering;
+
 /// Which values of a series are the better ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -29,14 +31,13 @@ impl Direction {
         }
     }
 
-    /// Whether `value` is better than `other`. A NaN is better than nothing and worse than any number.
-    pub fn is_better(self, value: f64, other: f64) -> bool {
-        match self {
-            _ if value.is_nan() => false,
-            _ if other.is_nan() => true,
-            Self::Higher => value > other,
-            Self::Lower => value < other,
-        }
+    /// Puts the better of two values first. A NaN comes after every number.
+    pub fn best_first(self, one: f64, other: f64) -> Ordering {
+        let order = match self {
+            Self::Higher => other.partial_cmp(&one),
+            Self::Lower => one.partial_cmp(&other),
+        };
+        order.unwrap_or_else(|| one.is_nan().cmp(&other.is_nan()))
     }
 }
 
@@ -272,9 +273,9 @@ mod tests {
             (Direction::Higher, f64::NEG_INFINITY, f64::NAN),
             (Direction::Lower, f64::INFINITY, f64::NAN),
         ] {
-            assert!(direction.is_better(better, worse));
-            assert!(!direction.is_better(worse, better));
-            assert!(!direction.is_better(worse, worse));
+            assert_eq!(direction.best_first(better, worse), Ordering::Less);
+            assert_eq!(direction.best_first(worse, better), Ordering::Greater);
+            assert_eq!(direction.best_first(worse, worse), Ordering::Equal);
         }
     }
 }
