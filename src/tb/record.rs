@@ -260,7 +260,9 @@ impl<R: Read> RecordReader<R> {
         self.start = 0;
         while self.end < needed {
             if self.end == self.buffer.len() {
-                self.buffer.resize(self.end * 2 + CHUNK_BYTES, 0);
+                // Twice what has arrived, but no more than the record needs and a chunk ahead.
+                let length = (self.end * 2).min(needed) + CHUNK_BYTES;
+                self.buffer.resize(length, 0);
             }
             match self.source.read(&mut self.buffer[self.end..]) {
                 Ok(0) => return Ok(false),

@@ -51,13 +51,13 @@ impl Histogram {
                 (min.min(value), max.max(value))
             }),
         };
+        // A range beyond the largest `f64` is measured at half its size.
+        let scale = if (max - min).is_finite() { 1.0 } else { 0.5 };
+        let width = (max * scale - min * scale) / BUCKETS as f64;
         let mut counts = [0_usize; BUCKETS];
         if min == max {
             counts[BUCKETS - 1] = count;
         } else {
-            // A range beyond the largest `f64` is measured at half its size.
-            let scale = if (max - min).is_finite() { 1.0 } else { 0.5 };
-            let width = (max * scale - min * scale) / BUCKETS as f64;
             for value in finite() {
                 let index = ((value * scale - min * scale) / width) as usize;
                 counts[index.min(BUCKETS - 1)] += 1;
@@ -65,7 +65,7 @@ impl Histogram {
         }
         let edge = |index: usize| match index {
             BUCKETS => max,
-            _ => min + (max / BUCKETS as f64 - min / BUCKETS as f64) * index as f64,
+            _ => (min * scale + width * index as f64) / scale,
         };
         let buckets = counts.iter().enumerate().map(|(index, &count)| Bucket {
             left: edge(index),
@@ -124,6 +124,29 @@ mod tests {
                 (index as f64, index as f64 + 1.0)
             );
         }
+    }
+
+    /// Counts and edges of the same values in `summary_v2.py`, there computed by NumPy.
+    #[test]
+    fn buckets_are_those_of_tensorboards_own_writer() {
+        let values = [-1.5, 0.1, 0.2, 0.2, 3.7, 2.25, -0.5, 1.0, 1.0, 1.0];
+        let histogram = Histogram::new(&values);
+        let filled: Vec<_> = (0..30)
+            .map(|index| (index, histogram.buckets[index].count))
+            .filter(|&(_, count)| count > 0.0)
+            .collect();
+        let expected = [
+            (0, 1.0),
+            (5, 1.0),
+            (9, 3.0),
+            (14, 3.0),
+            (21, 1.0),
+            (29, 1.0),
+        ];
+        assert_eq!(filled, expected);
+        let edges = [1, 7, 29].map(|index| histogram.buckets[index].left);
+        let expected = [-1.3266666666666667, -0.2866666666666666, 3.5266666666666673];
+        assert_eq!(edges, expected);
     }
 
     #[test]
