@@ -38,7 +38,7 @@ pub struct Args {
     /// Compare by this series instead; may be repeated, the first decides the order
     ///
     /// A series of a directory below the run's has that directory's name in front, as
-    /// `validation/loss`. Lower is better where the name has a word for a loss.
+    /// `validation/loss`. Lower is better where the name has a word for a loss or a time.
     #[arg(long, value_name = "[CHILD/]TAG")]
     metric: Vec<String>,
 

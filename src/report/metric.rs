@@ -16,7 +16,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Lower is better for what is named a loss, an error or one of their kin, higher for the rest.
+    /// Lower is better for what is named a loss, an error or one of their kin, or a time; higher for
+    /// the rest.
     ///
     /// ```
     /// use cnn_tb::report::metric::Direction;
@@ -24,7 +25,10 @@ impl Direction {
     /// assert_eq!(Direction::of("validation/accuracy"), Direction::Higher);
     /// ```
     pub fn of(series: &str) -> Self {
-        if words(series).iter().any(|word| is_loss(word)) {
+        if words(series)
+            .iter()
+            .any(|word| is_loss(word) || is_time(word))
+        {
             Self::Lower
         } else {
             Self::Higher
@@ -131,6 +135,10 @@ fn is_loss(word: &str) -> bool {
         "cer",
     ];
     LOSSES.contains(&word)
+}
+
+fn is_time(word: &str) -> bool {
+    ["time", "secs", "seconds", "duration", "latency"].contains(&word)
 }
 
 fn words(name: &str) -> Vec<String> {
@@ -254,13 +262,14 @@ mod tests {
             "val/MSE",
             "perplexity",
             "cross entropy",
+            "elapsed_secs",
         ];
         assert!(
             lower
                 .iter()
                 .all(|name| Direction::of(name) == Direction::Lower)
         );
-        let higher = ["accuracy", "f1", "lossless_ratio", "reward"];
+        let higher = ["accuracy", "f1", "lossless_ratio", "images_per_sec"];
         assert!(
             higher
                 .iter()
