@@ -76,7 +76,12 @@ fn module_of(file: &Path) -> String {
 }
 
 fn without_comments_and_tests(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    let mut parts = text.split("#[cfg(test)]\nmod ");
+    let mut code = parts.next().unwrap().to_owned();
+    for part in parts {
+        // A test module ends where a brace stands at the head of a line.
+        code.push_str(part.split_once("\n}").map_or("", |(_, rest)| rest));
+    }
     let lines = code.lines().map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -290,6 +295,6 @@ fn imports_are_found_in_every_form() {
         let found = imports(module, text);
         assert!(found.iter().eq(expected), "{text}: {found:?}");
     }
-    let code = "a // crate::b\n#[cfg(test)]\nmod tests { use crate::c; }";
-    assert_eq!(without_comments_and_tests(code).trim(), "a");
+    let code = "a // crate::b\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}\nd\n";
+    assert_eq!(without_comments_and_tests(code), "a \n\nd");
 }
