@@ -53,8 +53,6 @@ pub struct Args {
     /// Replace the run that the run directory holds: only what cnn-tb wrote is removed
     #[arg(long)]
     overwrite: bool,
-    #[command(flatten)]
-    settings: settings::Flags,
     /// What to log, of epochs, batches and settings [default: all]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
     log: Option<Vec<Group>>,
@@ -64,6 +62,8 @@ pub struct Args {
     /// Print nothing unless something goes wrong
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    settings: settings::Flags,
 }
 
 /// A group of things to log.

@@ -85,9 +85,10 @@ impl RunDir {
             return Ok(());
         }
         if !quiet {
-            let mut text = format!("replacing the run in {}; removing\n", self.path.display());
+            let shown = |path: &Path| escape(&path.display().to_string());
+            let mut text = format!("replacing the run in {}; removing\n", shown(&self.path));
             for path in &self.leftovers {
-                text.push_str(&format!("  {}\n", escape(&path.display().to_string())));
+                text.push_str(&format!("  {}\n", shown(path)));
             }
             // Where standard error is closed there is nobody left to tell.
             let _ = io::stderr().lock().write_all(text.as_bytes());

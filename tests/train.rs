@@ -1,0 +1,855 @@
+//! `cnn-tb train`, from its flags to the files that it leaves.
+
+#![cfg(all(feature = "train", feature = "cli"))]
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use cnn_tb::tb::{Logdir, Run, SessionStatus, SummaryWriter};
+use cnn_tb::train::{Config, OptimizerKind, Preset, Schedule};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a finished command left behind.
+#[derive(Debug)]
+struct Finished {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Finished {
+    /// Holds that it ended with `code`, and shows what it said where it did not.
+    #[track_caller]
+    fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+}
+
+/// A working directory with a small data set in `data`: three kinds of stripes.
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Self {
+        let dir = Self(tempfile::tempdir().unwrap());
+        dir.write_data("data", 8, 240);
+        dir
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// `count` training and 30 test images of `side` × `side`.
+    fn write_data(&self, name: &str, side: u32, count: u32) {
+        for (split, count) in [("train", count), ("t10k", 30)] {
+            let pixel = |image: u32, y: u32, x: u32| match image % 3 {
+                0 => 255 * (y % 2),
+                1 => 255 * (x % 2),
+                _ => (image * 31 + y * 17 + x * 7) % 256,
+            };
+            let places = (0..side).flat_map(|y| (0..side).map(move |x| (y, x)));
+            let pixels: Vec<u8> = (0..count)
+                .flat_map(|image| places.clone().map(move |(y, x)| pixel(image, y, x) as u8))
+                .collect();
+            let labels: Vec<u8> = (0..count).map(|image| (image % 3) as u8).collect();
+            self.write_split(name, split, side, &pixels, &labels);
+        }
+    }
+
+    /// Two IDX files.
+    fn write_split(&self, name: &str, split: &str, side: u32, pixels: &[u8], labels: &[u8]) {
+        let directory = self.path(name);
+        fs::create_dir_all(&directory).unwrap();
+        let count = labels.len() as u32;
+        for (kind, dimensions, data) in [
+            ("images-idx3", &[count, side, side][..], pixels),
+            ("labels-idx1", &[count], labels),
+        ] {
+            let magic = 0x0800 + dimensions.len() as u32;
+            let words = [&[magic], dimensions].concat();
+            let header: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            fs::write(
+                directory.join(format!("{split}-{kind}-ubyte")),
+                [&header, data].concat(),
+            )
+            .unwrap();
+        }
+    }
+
+    /// `cnn-tb train` in this directory.
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnn-tb"));
+        command
+            .arg("train")
+            .args(arguments)
+            .current_dir(self.0.path())
+            // candle adds a backtrace to its errors where this is set.
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `cnn-tb train` with the arguments in `line`, which are parted by spaces.
+    fn train(&self, line: &str) -> Finished {
+        self.train_with(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn train_with<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Finished {
+        let output = self.command(arguments).output().unwrap();
+        Finished {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The run that a training wrote into `name`.
+    fn run(&self, name: &str) -> Run {
+        let runs = Logdir::open(self.path(name)).unwrap().runs().unwrap();
+        let [run] = <[Run; 1]>::try_from(runs).unwrap();
+        assert_eq!(run.problems().count(), 0);
+        run
+    }
+
+    /// Every file below, with its path relative to this directory.
+    fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut directories = vec![self.0.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => directories.push(path),
+                    false => files.push(
+                        path.strip_prefix(self.0.path())
+                            .unwrap()
+                            .display()
+                            .to_string(),
+                    ),
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// Steps and values of every scalar that does not depend on the clock.
+fn scalars(run: &Run) -> Vec<(String, Vec<(i64, f32)>)> {
+    run.scalar_series()
+        .filter(|(name, _)| !name.starts_with("performance/"))
+        .map(|(name, points)| {
+            (
+                name,
+                points
+                    .iter()
+                    .map(|point| (point.step, point.value))
+                    .collect(),
+            )
+        })
+        .collect()
+}
+
+const SMALL: &str = "--data data --batch-size 20 --epochs 2 --lr 0.01";
+
+#[test]
+fn a_training_prints_a_table_and_leaves_a_run() {
+    let dir = Dir::new();
+    let finished = dir
+        .train(&format!("{SMALL} --threads 2 --logdir runs/exp1"))
+        .ended(0);
+    assert_eq!(finished.stderr, "");
+
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    let [data, network, header, first, second, test, saved, view] = lines[..] else {
+        panic!("{finished:#?}");
+    };
+    assert_eq!(data, "data: 220 training, 20 validation, 30 test images");
+    assert!(network.starts_with("article network, "), "{network}");
+    assert!(
+        network.ends_with(" parameters · Adam, one-cycle to 0.01 · batch 20 · seed 0 · 2 threads"),
+        "{network}"
+    );
+    assert_eq!(
+        header,
+        "epoch   train loss  accuracy   validation loss  accuracy     time"
+    );
+    let width = header.chars().count();
+    for (line, count) in [(first, "  1/2 "), (second, "  2/2 ")] {
+        assert!(line.starts_with(count) && line.ends_with(" s"), "{line}");
+        assert_eq!(line.chars().count(), width, "{line}");
+    }
+    assert!(
+        test.starts_with("test    loss ") && test.ends_with(" of 30 wrong)"),
+        "{test}"
+    );
+    assert_eq!(saved, "saved   runs/exp1/weights.safetensors, config.toml");
+    assert_eq!(
+        view,
+        "view    tensorboard --logdir runs       (not installed? make tensorboard)"
+    );
+
+    let run = dir.run("runs/exp1");
+    assert_eq!(run.session().unwrap().status, Some(SessionStatus::Success));
+    let printed =
+        |line: &str, column: usize| line.split_whitespace().nth(column).unwrap().to_owned();
+    for (tag, column) in [("train/loss", 1), ("validation/loss", 4)] {
+        let points = run.scalars(tag).unwrap();
+        assert_eq!(points.len(), 2);
+        for (point, line) in points.iter().zip([first, second]) {
+            assert_eq!(
+                format!("{:.4}", point.value),
+                printed(line, column),
+                "{tag}"
+            );
+        }
+    }
+    let names: Vec<String> = dir
+        .files()
+        .into_iter()
+        .filter(|name| !name.starts_with("data/"))
+        .collect();
+    assert_eq!(names.len(), 6, "{names:#?}");
+    assert!(names.iter().all(|name| name.contains("tfevents")
+        || ["runs/exp1/config.toml", "runs/exp1/weights.safetensors"].contains(&name.as_str())));
+}
+
+#[test]
+fn the_same_settings_give_the_same_weights_and_scalars() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --seed 5 --threads 1 --logdir a"))
+        .ended(0);
+    dir.train(&format!("{SMALL} --seed 5 --threads 3 --logdir b --json"))
+        .ended(0);
+    dir.train("--config a/config.toml --logdir c --quiet")
+        .ended(0);
+    dir.train(&format!("{SMALL} --seed 6 --logdir other"))
+        .ended(0);
+    let weights = dir.read("a/weights.safetensors");
+    let expected = scalars(&dir.run("a"));
+    assert!(
+        expected
+            .iter()
+            .any(|(name, points)| name == "batches/train_batch/loss" && points.len() == 22)
+    );
+    for name in ["b", "c"] {
+        assert!(
+            dir.read(&format!("{name}/weights.safetensors")) == weights,
+            "{name}"
+        );
+        assert_eq!(scalars(&dir.run(name)), expected, "{name}");
+    }
+    assert!(dir.read("other/weights.safetensors") != weights);
+    assert_eq!(dir.read("c/config.toml"), dir.read("a/config.toml"));
+}
+
+#[test]
+fn a_flag_beside_a_preset_or_a_file_wins() {
+    let dir = Dir::new();
+    let config =
+        |name: &str| Config::from_toml(&String::from_utf8(dir.read(name)).unwrap()).unwrap();
+    dir.train(&format!("--preset article {SMALL} --seed 3 --logdir a"))
+        .ended(0);
+    let expected = Config {
+        data: Some("data".into()),
+        batch_size: 20,
+        epochs: 2,
+        learning_rate: 0.01,
+        seed: 3,
+        ..Preset::Article.config()
+    };
+    assert_eq!(config("a/config.toml"), expected);
+    dir.train("--config a/config.toml --epochs 1 --optimizer sgd --schedule cosine --threads 1 --logdir b")
+        .ended(0);
+    let expected = Config {
+        epochs: 1,
+        optimizer: OptimizerKind::Sgd,
+        schedule: Schedule::Cosine,
+        threads: Some(1),
+        ..expected
+    };
+    assert_eq!(config("b/config.toml"), expected);
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let dir = Dir::new();
+    let finished = dir
+        .train(&format!("{SMALL} --json --logdir runs/exp1"))
+        .ended(0);
+    assert_eq!(finished.stderr, "");
+    let lines: Vec<Value> = finished
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [start, first, second, result] = &lines[..] else {
+        panic!("{finished:#?}");
+    };
+    assert_eq!(start["event"], "start");
+    assert_eq!(start["train_images"], 220);
+    assert_eq!(start["config"]["learning_rate"], 0.01);
+    assert_eq!(start["updates_per_epoch"], 11);
+    let run = dir.run("runs/exp1");
+    for (index, epoch) in [first, second].into_iter().enumerate() {
+        assert_eq!(epoch["event"], "epoch");
+        assert_eq!(epoch["epoch"], index + 1);
+        for tag in [
+            "train/loss",
+            "train/accuracy",
+            "validation/loss",
+            "validation/accuracy",
+        ] {
+            let (split, metric) = tag.split_once('/').unwrap();
+            let logged = run.scalars(tag).unwrap()[index].value;
+            assert_eq!(
+                epoch[split][metric].as_f64().unwrap() as f32,
+                logged,
+                "{tag}"
+            );
+        }
+        assert!(epoch["images_per_sec"].as_f64().unwrap() > 0.0);
+        assert!(epoch["logging_secs"].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(result["event"], "result");
+    assert_eq!(result["epochs"], 2);
+    let accuracy = result["test"]["accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy));
+    assert_eq!(
+        run.scalars("test/accuracy").unwrap()[0].value,
+        accuracy as f32
+    );
+    assert_eq!(result["logdir"], "runs/exp1");
+    assert_eq!(result["weights"], "runs/exp1/weights.safetensors");
+    let elapsed: Vec<f64> = lines
+        .iter()
+        .map(|line| line["elapsed_secs"].as_f64().unwrap())
+        .collect();
+    assert!(elapsed.is_sorted(), "{elapsed:?}");
+}
+
+#[test]
+fn quiet_prints_nothing() {
+    let dir = Dir::new();
+    for _ in 0..2 {
+        let finished = dir
+            .train(&format!("{SMALL} --quiet --overwrite --logdir a"))
+            .ended(0);
+        assert_eq!(
+            (finished.stdout.as_str(), finished.stderr.as_str()),
+            ("", "")
+        );
+    }
+    let finished = dir.train(&format!("{SMALL} --quiet --logdir a")).ended(2);
+    assert!(
+        finished
+            .stderr
+            .starts_with("error: a already holds a run (2 epochs, finished ")
+    );
+}
+
+#[test]
+fn log_chooses_what_is_logged() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --log epochs --logdir a"))
+        .ended(0);
+    let run = dir.run("a");
+    assert!(run.scalars("validation/loss").is_ok());
+    assert!(run.scalars("batches/train_batch/loss").is_err());
+    assert!(run.hparams().is_empty());
+    dir.train(&format!("{SMALL} --log batches,settings --logdir b"))
+        .ended(0);
+    let run = dir.run("b");
+    assert!(run.scalars("validation/loss").is_err());
+    assert_eq!(run.scalars("batches/train_batch/loss").unwrap().len(), 22);
+    assert!(run.hparams().contains_key("learning_rate"));
+}
+
+#[test]
+fn without_logdir_the_next_free_name_is_taken() {
+    let dir = Dir::new();
+    fs::create_dir_all(dir.path("runs/exp4")).unwrap();
+    for expected in ["runs/exp5", "runs/exp6"] {
+        let finished = dir.train(SMALL).ended(0);
+        assert!(finished.stdout.contains(&format!(
+            "saved   {expected}/weights.safetensors, config.toml\n"
+        )));
+        assert!(dir.exists(&format!("{expected}/weights.safetensors")));
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
+    let dir = Dir::new();
+    fs::write(dir.path("file"), "text").unwrap();
+    fs::write(dir.path("bad.toml"), "epochs = 3\nepoch_size = 1\n").unwrap();
+    dir.write_data("tiny", 3, 60);
+    let before = dir.files();
+    let cases = [
+        ("--epochs 0", "at least 1"),
+        ("--epochs -3", "it must be a whole number from 1 up"),
+        (
+            "--epochs 9999999",
+            "epochs is 9999999; it must be from 1 to 1,000,000",
+        ),
+        ("--threads 0", "at least 1"),
+        (
+            "--threads 5000",
+            "threads is 5000; it must be from 1 to 1,024",
+        ),
+        ("--batch-size 0", "at least 1"),
+        (
+            "--lr -0.1",
+            "learning_rate is -0.1; it must be above 0 and at most 100",
+        ),
+        (
+            "--learning-rate nan",
+            "learning_rate is NaN; it must be above 0",
+        ),
+        ("--seed -1", "it must be a whole number from 0 up"),
+        (
+            "--seed 18446744073709551615",
+            "it must be at most 9,223,372,036,854,775,807",
+        ),
+        ("--optimizer rmsprop", "[possible values: adam, sgd]"),
+        ("--preset none", "[possible values: default, article]"),
+        (
+            "--log everything",
+            "[possible values: epochs, batches, settings]",
+        ),
+        ("--device gpu", "it must be cpu, cuda:N or metal:N"),
+        ("--config none.toml", "cannot read none.toml"),
+        ("--config bad.toml", "line 2"),
+        ("--config bad.toml --preset article", "cannot be used with"),
+        ("--json --quiet", "cannot be used with"),
+        ("--data none", "none: holds no train-images-idx3-ubyte"),
+        ("--data tiny", "needs images of at least 4x4, not 3x3"),
+        (
+            "--logdir file",
+            "file is a file; --logdir takes a directory",
+        ),
+        ("--logdir file/exp1", "file/exp1"),
+    ];
+    for (flags, expected) in cases {
+        let data = if flags.contains("--data") {
+            ""
+        } else {
+            "--data data"
+        };
+        let logdir = if flags.contains("--logdir") {
+            ""
+        } else {
+            "--logdir runs/exp1"
+        };
+        let finished = dir.train(&format!("{flags} {data} {logdir}")).ended(2);
+        assert!(
+            finished.stderr.starts_with("error: "),
+            "{flags}: {}",
+            finished.stderr
+        );
+        assert!(
+            finished.stderr.contains(expected),
+            "{flags}: {}",
+            finished.stderr
+        );
+        assert_eq!(finished.stdout, "", "{flags}");
+        assert_eq!(dir.files(), before, "{flags}");
+        assert!(!dir.exists("runs"), "{flags}");
+    }
+}
+
+#[test]
+fn a_run_is_not_overwritten_unasked() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(0);
+    fs::create_dir(dir.path("runs/exp2")).unwrap();
+    let before = dir.files();
+    let finished = dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(2);
+    let (first, second) = finished.stderr.split_once('\n').unwrap();
+    assert!(
+        first.starts_with("error: runs/exp1 already holds a run (2 epochs, finished "),
+        "{first}"
+    );
+    assert!(first.ends_with(" s ago)"), "{first}");
+    assert_eq!(
+        second,
+        "  new name: --logdir runs/exp3     replace it: --overwrite\n"
+    );
+
+    dir.train(&format!("{SMALL} --logdir runs/default-1"))
+        .ended(0);
+    let finished = dir
+        .train(&format!("{SMALL} --logdir runs --overwrite"))
+        .ended(2);
+    assert_eq!(
+        finished.stderr,
+        "error: runs holds other runs (default-1, exp1); name one inside it: --logdir runs/exp3\n"
+    );
+    assert_eq!(finished.stdout, "");
+    assert!(before.iter().all(|file| dir.exists(file)));
+    assert!(!dir.exists("runs/config.toml"));
+}
+
+#[test]
+fn overwrite_removes_only_what_cnn_tb_wrote_and_lists_it() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(0);
+    let old: Vec<String> = dir
+        .files()
+        .into_iter()
+        .filter(|file| file.starts_with("runs/"))
+        .collect();
+    let kept = [
+        "runs/exp1/notes.md",
+        "runs/exp1/train/plot.png",
+        "runs/exp1/mine/config.toml",
+    ];
+    fs::create_dir(dir.path("runs/exp1/mine")).unwrap();
+    for file in kept {
+        fs::write(dir.path(file), "mine").unwrap();
+    }
+    let finished = dir
+        .train(&format!("{SMALL} --seed 1 --logdir runs/exp1 --overwrite"))
+        .ended(0);
+    let mut listed: Vec<String> = finished
+        .stderr
+        .lines()
+        .skip(1)
+        .map(|line| line.trim().to_owned())
+        .collect();
+    listed.sort();
+    assert_eq!(
+        finished.stderr.lines().next(),
+        Some("replacing the run in runs/exp1; removing")
+    );
+    assert_eq!(listed, old);
+    for file in kept {
+        assert_eq!(dir.read(file), b"mine", "{file}");
+    }
+    let remaining: Vec<&String> = old.iter().filter(|file| dir.exists(file)).collect();
+    assert_eq!(
+        remaining,
+        ["runs/exp1/config.toml", "runs/exp1/weights.safetensors"]
+    );
+    assert_eq!(
+        dir.run("runs/exp1")
+            .scalars("validation/loss")
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn overwrite_refuses_what_is_not_a_run_of_its_own() {
+    let make = |spoil: &dyn Fn(&Dir)| {
+        let dir = Dir::new();
+        dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(0);
+        spoil(&dir);
+        dir
+    };
+    let log = |path: PathBuf| SummaryWriter::create(path).unwrap().finish().unwrap();
+    let only = |dir: &Dir, name: &str| {
+        fs::remove_dir_all(dir.path("runs/exp1")).unwrap();
+        fs::create_dir(dir.path("runs/exp1")).unwrap();
+        fs::write(dir.path("runs/exp1").join(name), "mine").unwrap();
+    };
+    type Spoil<'a> = &'a dyn Fn(&Dir);
+    let cases: [(Spoil, &str); 6] = [
+        (
+            &|dir| log(dir.path("runs/exp1/fold/exp2")),
+            "runs/exp1 holds other runs beside its own (fold/exp2)\n  --overwrite replaces a single run; move the others away\n",
+        ),
+        (
+            &|dir| fs::write(dir.path("runs/exp1/events.out.tfevents.1.other"), "text").unwrap(),
+            "runs/exp1/events.out.tfevents.1.other was not written by cnn-tb, so --overwrite leaves it alone",
+        ),
+        (
+            &|dir| fs::write(dir.path("runs/exp1/validation/x.tfevents"), "text").unwrap(),
+            "runs/exp1/validation/x.tfevents was not written by cnn-tb",
+        ),
+        (
+            &|dir| only(dir, "config.toml"),
+            "runs/exp1/config.toml was not written by cnn-tb",
+        ),
+        (
+            &|dir| only(dir, "weights.safetensors"),
+            "runs/exp1/weights.safetensors was not written by cnn-tb",
+        ),
+        (
+            &|dir| only(dir, "my.tfevents"),
+            "runs/exp1/my.tfevents was not written by cnn-tb",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let dir = make(spoil);
+        let before = dir.files();
+        let finished = dir
+            .train(&format!("{SMALL} --logdir runs/exp1 --overwrite"))
+            .ended(2);
+        assert!(
+            finished.stderr.starts_with(&format!("error: {expected}")),
+            "{}",
+            finished.stderr
+        );
+        assert_eq!(dir.files(), before, "{expected}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn overwrite_does_not_reach_through_links() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --logdir elsewhere")).ended(0);
+    dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(0);
+    fs::remove_dir_all(dir.path("runs/exp1/train")).unwrap();
+    std::os::unix::fs::symlink(dir.path("elsewhere/train"), dir.path("runs/exp1/train")).unwrap();
+    let before = scalars(&dir.run("elsewhere"));
+    // The log of the new run cannot be put where the link leads, since there is one already.
+    dir.train(&format!("{SMALL} --logdir runs/exp1 --overwrite"))
+        .ended(2);
+    assert_eq!(scalars(&dir.run("elsewhere")), before);
+}
+
+#[test]
+fn a_broken_setting_does_not_cost_the_earlier_run() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --logdir a")).ended(0);
+    let before = dir.files();
+    dir.write_data("tiny", 3, 60);
+    for flags in [
+        "--data none",
+        "--data tiny",
+        "--data data --lr 0",
+        "--data data --device cuda:77",
+    ] {
+        dir.train(&format!("{flags} --logdir a --overwrite"))
+            .ended(2);
+        assert!(before.iter().all(|file| dir.exists(file)), "{flags}");
+    }
+}
+
+#[cfg(feature = "mnist")]
+#[test]
+fn a_loss_that_diverges_is_an_error_and_a_failed_session() {
+    let dir = Dir::new();
+    let mnist = cnn_tb::data::Dataset::mnist().unwrap();
+    for (name, split, count) in [
+        ("train", mnist.train(), 240),
+        ("t10k", mnist.validation(), 30),
+    ] {
+        dir.write_split(
+            "mnist",
+            name,
+            28,
+            &split.pixels()[..count * 784],
+            &split.labels()[..count],
+        );
+    }
+    // Which seeds diverge depends on how the processor rounds; most do not, as every ReLU dies.
+    let flags =
+        "--data mnist --batch-size 30 --epochs 2 --lr 100 --schedule constant --optimizer sgd";
+    let finished = (0..20)
+        .map(|seed| dir.train(&format!("{flags} --seed {seed} --logdir a --overwrite")))
+        .find(|finished| finished.code != 0)
+        .unwrap()
+        .ended(2);
+    assert!(
+        finished.stderr.contains("error: the loss is "),
+        "{}",
+        finished.stderr
+    );
+    assert!(
+        finished.stderr.contains("try a smaller learning rate"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(
+        dir.run("a").session().unwrap().status,
+        Some(SessionStatus::Failure)
+    );
+    let finished = dir.train(&format!("{SMALL} --logdir a")).ended(2);
+    assert!(
+        finished.stderr.contains("epoch") && finished.stderr.contains(", failed "),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let dir = Dir::new();
+    dir.write_data("my \x1b[31mdata", 8, 60);
+    let logdir = "my runs/\u{202e}exp\x1b]0;x\x07";
+    let arguments = [
+        "--data",
+        "my \x1b[31mdata",
+        "--epochs",
+        "1",
+        "--logdir",
+        logdir,
+    ];
+    let finished = dir.train_with(&arguments).ended(0);
+    assert!(
+        finished
+            .stdout
+            .contains("view    tensorboard --logdir 'my runs'"),
+        "{}",
+        finished.stdout
+    );
+    assert!(dir.path(logdir).join("weights.safetensors").exists());
+    let again = dir.train_with(&arguments).ended(2);
+    let overwritten = dir
+        .train_with(&[&arguments[..], &["--overwrite"]].concat())
+        .ended(0);
+    for text in [finished.stdout, again.stderr, overwritten.stderr] {
+        assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_logdir_need_not_be_unicode_but_data_must() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = Dir::new();
+    let name = OsStr::from_bytes(b"run\xff");
+    let flags = ["--data", "data", "--epochs", "1", "--logdir"].map(OsStr::new);
+    dir.train_with(&[&flags[..], &[name]].concat()).ended(0);
+    assert!(dir.0.path().join(name).join("weights.safetensors").exists());
+    let flags = ["--logdir", "a", "--data"].map(OsStr::new);
+    let finished = dir.train_with(&[&flags[..], &[name]].concat()).ended(2);
+    assert!(
+        finished.stderr.contains("is not Unicode"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn a_training_goes_on_when_nobody_reads_its_output() {
+    let dir = Dir::new();
+    let arguments: Vec<&str> = SMALL.split(' ').chain(["--logdir", "a"]).collect();
+    let mut child = dir.command(&arguments).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(dir.exists("a/weights.safetensors"));
+    assert_eq!(
+        dir.run("a").session().unwrap().status,
+        Some(SessionStatus::Success)
+    );
+}
+
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Reads lines until one contains `text`.
+#[cfg(unix)]
+#[track_caller]
+fn wait_for(lines: &mut impl std::io::BufRead, text: &str) {
+    let mut seen = String::new();
+    while !seen.contains(text) {
+        assert!(
+            lines.read_line(&mut seen).unwrap() > 0,
+            "no {text:?} in {seen:?}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_the_logs_and_saves_the_weights() {
+    let dir = Dir::new();
+    let arguments = "--data data --batch-size 20 --epochs 100000 --logdir runs/exp1";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut child = dir.command(&arguments).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    wait_for(&mut stdout, "3/100000");
+    let while_it_runs = dir
+        .train(&format!("{SMALL} --logdir runs/exp1 --overwrite"))
+        .ended(2);
+    assert_eq!(
+        while_it_runs.stderr,
+        "error: runs/exp1 is being written by another training; stop that one first\n"
+    );
+    interrupt(&child);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        rest.contains(" of 100,000 epochs\nsaved   runs/exp1/weights.safetensors, config.toml\n"),
+        "{rest}"
+    );
+    assert!(!rest.contains("test    loss"), "{rest}");
+
+    let run = dir.run("runs/exp1");
+    let epochs = run.scalars("validation/loss").unwrap().len();
+    let printed = rest
+        .rsplit_once("stopped after ")
+        .unwrap()
+        .1
+        .split_once(" of ")
+        .unwrap()
+        .0;
+    assert_eq!(printed.replace(',', ""), epochs.to_string());
+    assert_eq!(run.scalars("train/loss").unwrap().len(), epochs);
+    // The cut epoch has updates, but no point of its own.
+    let updates = run.scalars("batches/train_batch/loss").unwrap().len();
+    assert!(
+        (epochs * 11..=(epochs + 1) * 11).contains(&updates),
+        "{epochs} epochs, {updates} updates"
+    );
+    assert_eq!(run.session().unwrap().status, None);
+    assert!(!dir.read("runs/exp1/weights.safetensors").is_empty());
+
+    let finished = dir.train(&format!("{SMALL} --logdir runs/exp1")).ended(2);
+    assert!(
+        finished.stderr.contains(" epochs, interrupted "),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_stops_at_once() {
+    let dir = Dir::new();
+    // One batch of these takes seconds.
+    dir.write_data("large", 200, 400);
+    let arguments = "--data large --batch-size 400 --threads 1 --epochs 100 --logdir a";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut child = dir.command(&arguments).spawn().unwrap();
+    wait_for(
+        &mut BufReader::new(child.stdout.take().unwrap()),
+        "epoch   train loss",
+    );
+    interrupt(&child);
+    wait_for(
+        &mut BufReader::new(child.stderr.take().unwrap()),
+        "stopping after this batch",
+    );
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!dir.exists("a/weights.safetensors"));
+}
