@@ -27,19 +27,19 @@ pub enum LogdirError {
         path: PathBuf,
     },
     /// The file system said no.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
 impl LogdirError {
     fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 }
 
@@ -75,8 +75,8 @@ impl Logdir {
         let path = path.into();
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => Ok(Self { path }),
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(LogdirError::Io { path, source })
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(LogdirError::Io { path, cause })
             }
             _ => Err(LogdirError::Missing { path }),
         }

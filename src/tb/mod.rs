@@ -5,6 +5,9 @@
 //! values, [`writer`] a run directory that is written. [`reader`] goes the other way, [`run`] makes
 //! series of what it reads, and [`logdir`] finds the runs of a directory.
 //!
+//! The text of an error says all, what the system said included; the system's error is in the field
+//! `cause`, not in `source()`, so that no report says it twice.
+//!
 //! ```
 //! use cnn_tb::tb::{Logdir, SummaryWriter};
 //! # let directory = tempfile::tempdir()?;

@@ -14,12 +14,12 @@ pub enum ReadError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The record is whole, but what it holds is not an event. Later events can still be read.
-    #[error("the record at byte {offset} does not hold an event: {source}")]
+    #[error("the record at byte {offset} does not hold an event: {cause}")]
     Event {
         /// Where the record begins.
         offset: u64,
         /// What the decoder said.
-        source: prost::DecodeError,
+        cause: prost::DecodeError,
     },
     /// The event's wall time is not finite, and neither of TensorBoard's loaders can be trusted
     /// with it. Only [`Logdir`](crate::tb::logdir::Logdir) minds; later events can still be read.
@@ -123,7 +123,7 @@ impl<R: Read> Iterator for EventReader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_with(|offset, payload| {
-            Event::decode(payload).map_err(|source| ReadError::Event { offset, source })
+            Event::decode(payload).map_err(|cause| ReadError::Event { offset, cause })
         })
     }
 }

@@ -106,12 +106,12 @@ pub enum RecordError {
         limit: u64,
     },
     /// The source could not be read. Nothing is lost; a later call tries again.
-    #[error("cannot read the record at byte {offset}: {source}")]
+    #[error("cannot read the record at byte {offset}: {cause}")]
     Io {
         /// Where the record begins.
         offset: u64,
         /// What the source said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -268,9 +268,9 @@ impl<R: Read> RecordReader<R> {
                 Ok(0) => return Ok(false),
                 Ok(bytes) => self.end += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
+                Err(cause) => {
                     let offset = self.offset;
-                    return Err(RecordError::Io { offset, source });
+                    return Err(RecordError::Io { offset, cause });
                 }
             }
         }

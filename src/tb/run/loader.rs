@@ -73,8 +73,8 @@ impl Loader {
         let file = match open_regular(path) {
             Ok(Some(file)) => file,
             Ok(None) => return,
-            Err(source) => {
-                let error = RecordError::Io { offset: 0, source };
+            Err(cause) => {
+                let error = RecordError::Io { offset: 0, cause };
                 return self.add_problem(path, error.into());
             }
         };
@@ -112,7 +112,7 @@ impl Loader {
             }
             return Ok(());
         }
-        let to_error = |source| ReadError::Event { offset, source };
+        let to_error = |cause| ReadError::Event { offset, cause };
         let event = EventOutline::decode(payload).map_err(to_error)?;
         self.add_time(offset, event.wall_time)?;
         if !event.file_version.is_empty() {

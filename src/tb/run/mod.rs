@@ -42,7 +42,6 @@ pub struct Problem {
     /// The file.
     pub path: PathBuf,
     /// The first thing that was wrong.
-    #[source]
     pub error: ReadError,
     /// How many other things were.
     pub more: u64,

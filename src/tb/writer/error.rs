@@ -82,12 +82,12 @@ pub enum WriteError {
     },
     /// The file system said no. A writer to which this happens writes nothing more, and every
     /// later call gives this error again.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {cause}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
-        source: Arc<io::Error>,
+        cause: Arc<io::Error>,
     },
 }
 
@@ -95,9 +95,9 @@ impl WriteError {
     /// Makes an [`WriteError::Io`] for `path`.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
+        move |cause| Self::Io {
             path,
-            source: Arc::new(source),
+            cause: Arc::new(cause),
         }
     }
 }

@@ -461,7 +461,7 @@ impl State {
         let error = match self {
             Self::Open(file) => match write(file) {
                 Ok(()) => return Ok(()),
-                Err(source) => WriteError::io(&file.path)(source),
+                Err(cause) => WriteError::io(&file.path)(cause),
             },
             Self::Failed(error) => return Err(error.clone()),
             Self::Finished => {
@@ -872,7 +872,9 @@ mod tests {
             State::Open(file) => file.events = EventWriter::new(full),
             _ => panic!("not open"),
         }
-        let first = writer.add_scalar("loss", 0.5, 1).unwrap_err().to_string();
+        let error = writer.add_scalar("loss", 0.5, 1).unwrap_err();
+        assert!(std::error::Error::source(&error).is_none());
+        let first = error.to_string();
         assert!(
             first.starts_with("cannot write ") && first.contains("space"),
             "{first}"
