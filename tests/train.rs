@@ -844,9 +844,9 @@ fn ctrl_c_keeps_the_logs_and_saves_the_weights() {
 #[test]
 fn a_second_ctrl_c_stops_at_once() {
     let dir = Dir::new();
-    // One batch of these takes seconds.
-    dir.write_data("large", 200, 400);
-    let arguments = "--data large --batch-size 400 --threads 1 --epochs 100 --logdir a";
+    // One batch of these takes a second or more.
+    dir.write_data("large", 160, 300);
+    let arguments = "--data large --batch-size 300 --threads 1 --epochs 100 --logdir a";
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let mut child = dir.command(&arguments).spawn().unwrap();
     wait_for(
