@@ -2,11 +2,12 @@
 
 #![cfg(feature = "train")]
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Module, Optimizer as _};
 use cnn_tb::nn::{
-    Adam, AdamConfig, Article, Init, Parameters, affine, composed, convolve, cross_entropy,
-    max_pool2d, relu,
+    Adam, AdamConfig, Article, Init, Parameters, affine, composed, conv_pool_relu, convolve,
+    cross_entropy, max_pool2d, relu,
 };
 use cnn_tb::random::{Purpose, Stream};
 
@@ -243,6 +244,72 @@ fn rectified_linear_unit() {
     );
 }
 
+/// The fused op against the single ones, for shapes that take either way through it.
+#[test]
+fn convolution_pooling_and_relu() {
+    for (images, channels_in, channels_out, size, kernel) in [
+        (3, 1, 6, (28, 28), 5),
+        (13, 6, 16, (14, 14), 5),
+        (2, 3, 20, (9, 7), 3),
+        (1, 2, 3, (2, 3), 1),
+        (2, 1, 40, (5, 30), 7),
+        (1, 4, 1, (6, 41), 3),
+        (14, 2, 9, (4, 4), 9),
+    ] {
+        let inputs = [
+            random(&[images, channels_in, size.0, size.1], 1),
+            random(&[channels_out, channels_in, kernel, kernel], 2),
+            random(&[channels_out], 3),
+        ];
+        let what = format!(
+            "conv_pool_relu {inputs:?}",
+            inputs = inputs.each_ref().map(|x| x.dims())
+        );
+        let single = |x: &[Tensor]| {
+            let x = composed::convolve(&x[0], &x[1], &x[2], kernel / 2, 1)?;
+            composed::relu(&composed::max_pool2d(&x, 2, 2)?)
+        };
+        let ours = conv_pool_relu(&inputs[0], &inputs[1], &inputs[2]).unwrap();
+        let theirs = single(&inputs).unwrap();
+        assert_eq!(ours.dims(), theirs.dims(), "{what}");
+        assert_close(&what, &numbers(&ours), &numbers(&theirs), 1e-5);
+        let op = |x: &[Tensor]| conv_pool_relu(&x[0], &x[1], &x[2]);
+        check_gradient(&what, &inputs, op, single, 1e-4);
+    }
+}
+
+/// A blank border gives windows of equal values: the first wins, as in the single ops.
+#[test]
+fn the_fused_op_treats_ties_and_nan_as_the_single_ones() {
+    let mut pixels = vec![0f32; 8 * 8];
+    for (i, pixel) in [(27, 1.0), (28, 1.0), (35, 1.0), (36, f32::NAN), (60, 2.0)] {
+        pixels[i] = pixel;
+    }
+    for channels in [1, 40] {
+        let input = Var::from_vec(pixels.clone(), (1, 1, 8, 8), CPU).unwrap();
+        let weight = Var::ones((channels, 1, 1, 1), DType::F32, CPU).unwrap();
+        let bias = Tensor::full(0.05f32, channels, CPU).unwrap();
+        let bias = Var::from_tensor(&bias).unwrap();
+        let fused = conv_pool_relu(&input, &weight, &bias).unwrap();
+        let single = convolve(&input, &weight, &bias, 0, 1).unwrap();
+        let single = relu(&max_pool2d(&single, 2, 2).unwrap()).unwrap();
+        let bits = |x: &Tensor| numbers(x).into_iter().map(f64::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(&fused), bits(&single), "{channels}");
+        assert!(numbers(&fused).iter().any(|x| x.is_nan()));
+        let fused = weighted_sum(&fused).unwrap().backward().unwrap();
+        let single = weighted_sum(&single).unwrap().backward().unwrap();
+        let grad_input = |grads: &GradStore| numbers(grads.get(&input).unwrap());
+        assert_close(
+            "grad_input",
+            &grad_input(&fused),
+            &grad_input(&single),
+            1e-6,
+        );
+        let grad_bias = |grads: &GradStore| numbers(grads.get(&bias).unwrap());
+        assert_close("grad_bias", &grad_bias(&fused), &grad_bias(&single), 1e-6);
+    }
+}
+
 #[test]
 fn fully_connected() {
     let inputs = [random(&[13, 20], 6), random(&[7, 20], 7), random(&[7], 8)];
@@ -353,8 +420,8 @@ fn the_whole_network() {
             let [b1, w1, b2, w2, b3, w3, b4, w4] = x else {
                 panic!("8 parameters")
             };
-            let x = relu(&max_pool2d(&convolve(&images, w1, b1, 2, 1)?, 2, 2)?)?;
-            let x = relu(&max_pool2d(&convolve(&x, w2, b2, 2, 1)?, 2, 2)?)?;
+            let x = conv_pool_relu(&images, w1, b1)?;
+            let x = conv_pool_relu(&x, w2, b2)?;
             let logits = affine(&relu(&affine(&x.flatten_from(1)?, w3, b3)?)?, w4, b4)?;
             let same = network.forward(&images)?;
             assert_eq!(numbers(&logits), numbers(&same), "the network is these ops");

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
-use crate::nn::{Conv2d, Linear, conv2d, linear, max_pool2d, relu};
+use crate::nn::{Conv2d, Linear, conv_pool_relu, conv2d, linear, relu};
 
 /// The network of "Convolutional Neural Network with TensorFlow Implementation" (2017):
 ///
@@ -51,8 +51,8 @@ impl Article {
 
 impl Module for Article {
     fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        let x = relu(&max_pool2d(&self.conv1.forward(images)?, 2, 2)?)?; // (N, 6, 14, 14)
-        let x = relu(&max_pool2d(&self.conv2.forward(&x)?, 2, 2)?)?; // (N, 16, 7, 7)
+        let x = conv_pool_relu(images, self.conv1.weight(), self.conv1.bias())?; // (N, 6, 14, 14)
+        let x = conv_pool_relu(&x, self.conv2.weight(), self.conv2.bias())?; // (N, 16, 7, 7)
         let x = relu(&self.fc1.forward(&x.flatten_from(1)?)?)?; // (N, 128)
         self.fc2.forward(&x) // (N, classes)
     }

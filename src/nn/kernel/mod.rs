@@ -4,8 +4,10 @@
 //! shards are taken in order: so the result does not depend on the threads.
 
 pub mod conv;
+pub mod conv_pool;
 pub mod matmul;
 pub mod pool;
 mod shard;
+pub mod simd;
 
 pub use shard::shards;
