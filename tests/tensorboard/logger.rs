@@ -213,14 +213,8 @@ fn texts_histograms_and_hparams_are_shown() {
 
 /// The HParams page knows the settings, the end and the last value of every metric.
 fn assert_session(tensorboard: &TensorBoard, loader: Loader) {
-    let route = "/data/plugin/hparams/session_groups";
-    let request = json!({
-        "startIndex": 0,
-        "sliceSize": 10,
-        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
-    });
-    let groups = tensorboard.post(route, &request);
-    let group = &groups["sessionGroups"][0];
+    let groups = tensorboard.session_groups();
+    let group = &groups[0];
     let hparams = json!({
         "learning_rate": 0.003,
         "batch_size": 100.0,

@@ -4,3 +4,5 @@
 
 mod logger;
 mod server;
+#[cfg(all(feature = "cli", feature = "mnist", feature = "train"))]
+mod training;

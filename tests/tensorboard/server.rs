@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long TensorBoard may take to start, and then to load the log directory.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,8 +117,20 @@ impl TensorBoard {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
     }
 
+    /// The groups of sessions of the HParams page, each with its hyper-parameters.
+    pub fn session_groups(&self) -> Value {
+        let request = json!({
+            "startIndex": 0,
+            "sliceSize": 100,
+            "allowedStatuses":
+                ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        });
+        let answer = self.post("/data/plugin/hparams/session_groups", &request);
+        answer["sessionGroups"].clone()
+    }
+
     /// What a route answers to a POST of JSON, which must be JSON with status 200.
-    pub fn post(&self, route: &str, json: &Value) -> Value {
+    fn post(&self, route: &str, json: &Value) -> Value {
         let (status, body) = self.request("POST", route, &json.to_string());
         assert_eq!(status, 200, "POST {route} {json}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
@@ -251,7 +263,7 @@ fn point(json: &Value) -> Point {
 }
 
 /// A 32-bit number from its JSON form, where NaN and the infinities are strings.
-pub fn number(json: &Value) -> f32 {
+fn number(json: &Value) -> f32 {
     match json {
         Value::String(name) => name.parse().unwrap(),
         _ => {
