@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 LOGDIR ?= runs
-SEEDS ?= 1 2 3
 INTEROP_RUN ?= target/interop
+SEEDS = 1 2 3
+REFERENCE_RUNS = $(SEEDS:%=runs/default-%)
 TENSORBOARD = .venv/bin/tensorboard
 CLIPPY = cargo clippy --locked --workspace --all-targets
 # What the logger alone may weigh: crates that it names, and crates in its tree (tensorboard-rs has 35).
@@ -11,7 +12,8 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser proto runs interop screenshots clean
+.PHONY: help build tensorboard check crates test test-browser proto runs interop screenshots clean \
+	.venv .venv-browser .venv-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +21,7 @@ help: ## list the targets
 build: ## build the program as users run it
 	cargo build --release --locked
 
-tensorboard: .venv/requirements.txt ## open the pinned stock TensorBoard on LOGDIR (runs)
+tensorboard: .venv ## open the pinned stock TensorBoard on LOGDIR (runs)
 	$(TENSORBOARD) --logdir $(LOGDIR)
 
 check: crates ## hold formatting, lints, docs and generated code to the standard
@@ -37,11 +39,10 @@ crates: ## count the crates of the logger alone
 	echo "the logger names $$direct crates (at most $(MAX_DIRECT)) and builds $$crates (at most $(MAX_CRATES))"; \
 	test $$direct -le $(MAX_DIRECT) && test $$crates -le $(MAX_CRATES)
 
-test: .venv/requirements.txt ## run all tests, the ones against stock TensorBoard included
+test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
 
-test-browser: .venv/requirements.txt .venv-browser/requirements.txt ## look at stock TensorBoard's first page in headless Chromium
-	cargo build --locked
+test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser
 
 proto: ## generate src/tb/proto.rs from proto/
@@ -49,15 +50,23 @@ proto: ## generate src/tb/proto.rs from proto/
 
 runs: build ## train the reference runs in runs/ again, and write down what they reached
 	for seed in $(SEEDS); do \
-		cargo run --release --locked -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
+		cargo run --release --locked --quiet -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
 	done
+	@# The names of event files hold the machine's name and a process number, which say nothing here.
+	for file in $(REFERENCE_RUNS:%=%/*tfevents*) $(REFERENCE_RUNS:%=%/*/*tfevents*); do \
+		mv $$file $$(echo $$file | sed -E 's/(tfevents\.[0-9]+)\..*\.([0-9]+)$$/\1.localhost.1.\2/'); \
+	done
+	cargo run --release --locked --quiet -- compare $(REFERENCE_RUNS) > runs/reached.txt
+	sed -e '/^```text$$/,/^```$$/{//!d}' -e '/^```text$$/r runs/reached.txt' runs/README.md > runs/README.new
+	mv runs/README.new runs/README.md
+	rm runs/reached.txt
 
-interop: .venv-torch/requirements.txt ## train a little, and compare our logits with PyTorch's
+interop: .venv-torch ## train a little, and compare our logits with PyTorch's
 	cargo run --release --locked -- train --epochs 1 --logdir $(INTEROP_RUN) --overwrite --quiet
 	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors \
 		| .venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors
 
-screenshots: .venv/requirements.txt .venv-browser/requirements.txt ## photograph stock TensorBoard on the reference runs for docs/images
+screenshots: .venv .venv-browser ## photograph stock TensorBoard on the reference runs for docs/images
 	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png
 
 clean: ## remove what was built, the virtual environments included
@@ -65,15 +74,17 @@ clean: ## remove what was built, the virtual environments included
 	rm -rf .venv .venv-browser .venv-torch
 
 # A virtual environment is made again when its requirements change; the copy inside says which it has.
-.venv/requirements.txt: tests/requirements.txt
-.venv-browser/requirements.txt: tests/browser/requirements.txt
-.venv-torch/requirements.txt: tests/interop/requirements.txt
-.venv/requirements.txt .venv-browser/requirements.txt .venv-torch/requirements.txt:
-	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or newer with its venv module is needed (on Debian: apt-get install python3-venv);"; \
-		echo "another one than $(PYTHON) is named so: make $(MAKECMDGOALS) PYTHON=python3.12"; \
-		exit 1; } >&2
-	rm -rf $(@D)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	cp $< $@
+.venv: tests/requirements.txt
+.venv-browser: tests/browser/requirements.txt
+.venv-torch: tests/interop/requirements.txt
+.venv .venv-browser .venv-torch:
+	@cmp -s $< $@/requirements.txt || { \
+		$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { \
+			echo "Python 3.11 or newer with its venv module is needed (on Debian: apt-get install python3-venv);"; \
+			echo "another one than $(PYTHON) is named so: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+			exit 1; } >&2; \
+		echo "installing $< into $@"; \
+		rm -rf $@ && \
+		$(PYTHON) -m venv $@ && \
+		$@/bin/pip install --quiet --disable-pip-version-check --requirement $< && \
+		cp $< $@/; }

@@ -37,8 +37,7 @@ def tensorboard(program, logdir):
             raise RuntimeError("TensorBoard did not start:\n" + "".join(said))
         deadline.cancel()
         # The pipe is emptied, so that what TensorBoard says later cannot block it.
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()
+        threading.Thread(target=process.communicate, daemon=True).start()
         yield address.group()
     finally:
         deadline.cancel()
