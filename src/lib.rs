@@ -10,3 +10,8 @@ pub mod report;
 pub mod tb;
 #[cfg(feature = "train")]
 pub mod train;
+
+/// The examples in README.md, compiled and, where they leave nothing behind, run.
+#[cfg(all(doctest, feature = "train"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
