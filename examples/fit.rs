@@ -4,6 +4,8 @@
 //! cargo run --release --example fit
 //! ```
 
+#![allow(clippy::print_stdout)]
+
 use std::io;
 use std::ops::ControlFlow;
 

@@ -5,6 +5,8 @@
 //! cargo run --release --example logits -- runs/exp1/weights.safetensors
 //! ```
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 
 use candle_core::{Device, Module, Tensor};

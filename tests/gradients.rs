@@ -1,6 +1,7 @@
 //! Every op and the whole network against finite differences and against candle's composed ops.
 
 #![cfg(feature = "train")]
+#![allow(clippy::unwrap_used)]
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};

@@ -1,6 +1,7 @@
 //! Optimizers and schedules against PyTorch 2.15's numbers.
 
 #![cfg(feature = "train")]
+#![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::Optimizer;

@@ -1,6 +1,7 @@
 //! The training loop as a library call.
 
 #![cfg(all(feature = "train", feature = "mnist"))]
+#![allow(clippy::unwrap_used)]
 
 use std::io;
 use std::ops::ControlFlow;
