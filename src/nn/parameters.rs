@@ -1,8 +1,9 @@
 //! The trainable parameters of a network: named, ordered, and with seeded initial values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::{fs, io};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::init::NormalOrUniform;
@@ -80,15 +81,19 @@ impl Parameters {
 
     /// Writes the parameters as a safetensors file: tensors only, no metadata.
     ///
+    /// A file of this name is written over; whoever wants the old one until the new one is whole
+    /// gives another name and renames it.
+    ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says, with the path.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let tensors: HashMap<String, Tensor> = self
-            .named()
-            .into_iter()
-            .map(|(name, var)| (name, var.as_detached_tensor()))
-            .collect();
-        candle_core::safetensors::save(&tensors, path)
+        let vars = self.vars();
+        let tensors = vars.iter().map(|(name, var)| (name, var.as_tensor()));
+        let bytes = safetensors::serialize(tensors, None)?;
+        fs::write(path, bytes).map_err(|cause| {
+            let message = format!("cannot write {}: {cause}", path.display());
+            io::Error::new(cause.kind(), message).into()
+        })
     }
 
     /// Sets every parameter to its value in the bytes of a safetensors file.
@@ -204,5 +209,93 @@ impl SimpleBackend for Parameters {
 
     fn contains_tensor(&self, name: &str) -> bool {
         self.vars().contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::linear;
+
+    /// A layer's weights of 3 × 2 and biases of 3.
+    fn parameters(seed: u64) -> Parameters {
+        let parameters = Parameters::new(seed, Init::Layers);
+        linear(2, 3, parameters.builder(&Device::Cpu).pp("fc")).unwrap();
+        parameters
+    }
+
+    fn numbers(parameters: &Parameters) -> Vec<Vec<f32>> {
+        let vars = parameters.vars_in_order();
+        vars.iter()
+            .map(|var| var.flatten_all().unwrap().to_vec1().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_brings_every_parameter_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weights.safetensors");
+        let saved = parameters(1);
+        saved.save(&path).unwrap();
+        let loaded = parameters(2);
+        assert_ne!(numbers(&loaded), numbers(&saved));
+        loaded.load(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(numbers(&loaded), numbers(&saved));
+
+        let error = saved
+            .save(&directory.path().join("no/weights"))
+            .unwrap_err();
+        assert!(error.to_string().contains("no/weights: "), "{error}");
+    }
+
+    /// Others may read weights as they may read any file that the user writes.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_the_permissions_that_the_user_gives_to_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let metadata = fs::metadata(directory.path().join(name)).unwrap();
+            metadata.permissions().mode()
+        };
+        parameters(1)
+            .save(&directory.path().join("weights"))
+            .unwrap();
+        fs::write(directory.path().join("plain"), "").unwrap();
+        assert_eq!(mode("weights"), mode("plain"));
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weights.safetensors");
+        let other = Parameters::new(1, Init::Layers);
+        let builder = other.builder(&Device::Cpu);
+        linear(2, 4, builder.pp("fc")).unwrap();
+        other.save(&path).unwrap();
+        let shape = fs::read(&path).unwrap();
+        let other = Parameters::new(1, Init::Layers);
+        linear(2, 3, other.builder(&Device::Cpu).pp("fc2")).unwrap();
+        other.save(&path).unwrap();
+        let name = fs::read(&path).unwrap();
+
+        let parameters = parameters(2);
+        let before = numbers(&parameters);
+        for (bytes, expected) in [
+            (
+                &shape[..],
+                "tensor fc.bias is F32 of shape [4]; this network needs F32 of [3]",
+            ),
+            (
+                &name,
+                "no tensor named fc.bias; there are [\"fc2.bias\", \"fc2.weight\"]",
+            ),
+            (&shape[..shape.len() - 1], ""),
+            (b"no safetensors", ""),
+        ] {
+            let error = parameters.load(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(numbers(&parameters), before);
+        }
     }
 }

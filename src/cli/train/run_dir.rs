@@ -103,20 +103,23 @@ impl RunDir {
         Ok(())
     }
 
-    /// Lets `save` write the weights under another name, and names them rightly once they are whole.
+    /// Lets `save` write the weights under another name, and names them rightly once they are whole
+    /// and on the disk.
     pub fn save_weights<E>(&self, save: impl FnOnce(&Path) -> Result<(), E>) -> anyhow::Result<()>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let part = self.path.join(PART);
+        let (part, whole) = (self.path.join(PART), self.weights());
         let saved = save(&part).map_err(anyhow::Error::from).and_then(|()| {
-            File::open(&part)?.sync_all()?;
-            Ok(fs::rename(&part, self.weights())?)
+            let named = File::open(&part)
+                .and_then(|file| file.sync_all())
+                .and_then(|()| fs::rename(&part, &whole));
+            Ok(named.map_err(naming("cannot write", &whole))?)
         });
         if saved.is_err() {
             let _ = fs::remove_file(&part);
         }
-        saved.with_context(|| format!("cannot write {}", self.weights().display()))
+        saved
     }
 
     /// The directory that TensorBoard is to be pointed at: the one that this run lies in.
@@ -266,10 +269,7 @@ mod tests {
             Err(io::Error::other("disk full"))
         };
         let error = run_dir.save_weights(fails).unwrap_err();
-        assert!(
-            format!("{error:#}").ends_with("weights.safetensors: disk full"),
-            "{error:#}"
-        );
+        assert_eq!(format!("{error:#}"), "disk full");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         run_dir
             .save_weights(|path| fs::write(path, "whole"))
