@@ -8,15 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
+use cnn_tb::tb::writer::LOCK_NAME;
 use cnn_tb::tb::{EventReader, Logdir, SessionStatus};
 use cnn_tb::train::Config;
 
 use super::run_dir::{CHILDREN, CONFIG, PART, WEIGHTS};
 use crate::cli::output::Advised;
 use crate::cli::units::ago;
-
-/// The writer's, in every directory that it has open.
-const LOCK: &str = ".cnn-tb.lock";
 
 /// How many directories are looked into for other runs.
 const MAX_DIRECTORIES: usize = 10_000;
@@ -66,7 +64,7 @@ impl<'a> EarlierRun<'a> {
 
     /// Whether a writer has the directory open at this moment.
     pub fn is_being_written(&self) -> bool {
-        let lock = File::open(self.path.join(LOCK));
+        let lock = File::open(self.path.join(LOCK_NAME));
         lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -149,7 +147,7 @@ fn event_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if let Some(path) = paths.iter().find(|path| !is_our_event_file(path)) {
         return Err(not_ours(path));
     }
-    let lock = directory.join(LOCK);
+    let lock = directory.join(LOCK_NAME);
     if lock.symlink_metadata().is_ok() {
         paths.push(lock);
     }
@@ -204,7 +202,7 @@ mod tests {
     fn a_directory_is_known_to_be_written_while_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let writer = SummaryWriter::create(dir.path()).unwrap();
-        assert!(dir.path().join(LOCK).exists());
+        assert!(dir.path().join(LOCK_NAME).exists());
         let earlier = EarlierRun::at(dir.path()).unwrap().unwrap();
         assert!(earlier.is_being_written());
         writer.finish().unwrap();

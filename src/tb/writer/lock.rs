@@ -4,8 +4,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The file that is locked. Its name lacks what makes an event file.
-const LOCK_NAME: &str = ".cnn-tb.lock";
+/// The file in a run directory that its writer holds locked, and removes at the end where the
+/// system lets it; what a killed writer leaves behind harms nobody. Its name lacks what makes an
+/// event file.
+pub const LOCK_NAME: &str = ".cnn-tb.lock";
 
 /// Holds a directory's lock for as long as it lives.
 #[derive(Debug)]

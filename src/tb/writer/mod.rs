@@ -9,6 +9,7 @@ mod summary_writer;
 
 pub use error::WriteError;
 pub use event_writer::EventWriter;
+pub use lock::LOCK_NAME;
 pub use options::{Durability, WriterOptions};
 pub use step::Step;
 pub use summary_writer::SummaryWriter;
