@@ -36,12 +36,12 @@ pub struct Images {
 #[derive(Debug, thiserror::Error)]
 pub enum IdxError {
     /// The file cannot be opened, read or uncompressed.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system or the decompressor said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file does not start as an IDX file of this kind does.
     #[error(
@@ -172,9 +172,9 @@ impl Kind {
 
 /// The uncompressed bytes of the file.
 fn open(path: &Path) -> Result<Box<dyn Read>, IdxError> {
-    let io_error = |source| IdxError::Io {
+    let io_error = |cause| IdxError::Io {
         path: path.to_owned(),
-        source,
+        cause,
     };
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io_error)?);
     let compressed = file.fill_buf().map_err(io_error)?.starts_with(&GZIP_MAGIC);
@@ -188,9 +188,9 @@ fn open(path: &Path) -> Result<Box<dyn Read>, IdxError> {
 /// Reads the header and exactly the data that it announces.
 fn read(path: &Path, mut file: impl Read, kind: Kind) -> Result<(Vec<u32>, Vec<u8>), IdxError> {
     let path = || path.to_owned();
-    let io_error = |source| IdxError::Io {
+    let io_error = |cause| IdxError::Io {
         path: path(),
-        source,
+        cause,
     };
 
     let header_len = 4 + 4 * kind.dimensions() as u64;

@@ -1,4 +1,7 @@
 //! Data sets: IDX files, the embedded MNIST, splits and seeded batches.
+//!
+//! The text of an error says all; what the system said is in the field `cause`, not in `source()`, so
+//! that no report says it twice.
 
 mod batches;
 mod dataset;

@@ -43,12 +43,12 @@ pub enum FitError {
     #[error(transparent)]
     Observer(#[from] std::io::Error),
     /// The threads could not be started.
-    #[error("cannot start {threads} threads: {source}; try fewer (--threads)")]
+    #[error("cannot start {threads} threads: {cause}; try fewer (--threads)")]
     Threads {
         /// How many were asked for.
         threads: usize,
         /// What the system said.
-        source: rayon::ThreadPoolBuildError,
+        cause: rayon::ThreadPoolBuildError,
     },
     /// A computation failed, as when the device is not there.
     #[error(transparent)]
@@ -94,7 +94,7 @@ pub fn fit(
         .or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let threads = threads.unwrap_or(1);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|source| FitError::Threads { threads, source })?;
+    let pool = pool.map_err(|cause| FitError::Threads { threads, cause })?;
     pool.install(|| match config.optimizer {
         OptimizerKind::Adam => {
             let adam = |vars| Adam::new(vars, AdamConfig::default());
