@@ -30,7 +30,7 @@ pub enum WriteError {
     },
     /// The directory has a name that TensorBoard would take for an event file, or the name of a
     /// child does not lie below its parent.
-    #[error("{name:?} cannot name a run directory: {expected}")]
+    #[error("{name:?} cannot name a run directory; expected {expected}")]
     DirectoryName {
         /// The name.
         name: String,

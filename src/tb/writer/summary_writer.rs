@@ -583,7 +583,7 @@ fn check_directory_name(name: &str) -> Result<(), WriteError> {
     match name.contains(event_file::MARK) {
         true => Err(WriteError::DirectoryName {
             name: name.to_owned(),
-            expected: "without `tfevents`, by which event files are known",
+            expected: "a name without `tfevents`, by which event files are known",
         }),
         false => Ok(()),
     }
