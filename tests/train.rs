@@ -408,33 +408,54 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
     let dir = Dir::new();
     fs::write(dir.path("file"), "text").unwrap();
     fs::write(dir.path("bad.toml"), "epochs = 3\nepoch_size = 1\n").unwrap();
+    fs::write(dir.path("zero.toml"), "epochs = 0").unwrap();
     dir.write_data("tiny", 3, 60);
+    dir.write_data("damaged", 8, 60);
+    let labels = dir.path("damaged/t10k-labels-idx1-ubyte");
+    fs::write(labels, b"\x1f\x8b and nothing that gzip knows").unwrap();
     let before = dir.files();
     let cases = [
-        ("--epochs 0", "at least 1"),
-        ("--epochs -3", "it must be a whole number from 1 up"),
+        (
+            "--epochs 0",
+            "it must be a whole number from 1 to 1,000,000\n",
+        ),
+        (
+            "--epochs -3",
+            "it must be a whole number from 1 to 1,000,000\n",
+        ),
         (
             "--epochs 9999999",
-            "epochs is 9999999; it must be from 1 to 1,000,000",
+            "it must be a whole number from 1 to 1,000,000\n",
         ),
-        ("--threads 0", "at least 1"),
+        (
+            "--config zero.toml",
+            "epochs is 0; it must be from 1 to 1,000,000\n",
+        ),
+        ("--threads 0", "it must be a whole number from 1 to 1,024\n"),
         (
             "--threads 5000",
-            "threads is 5000; it must be from 1 to 1,024",
+            "it must be a whole number from 1 to 1,024\n",
         ),
-        ("--batch-size 0", "at least 1"),
+        (
+            "--batch-size 0",
+            "it must be a whole number from 1 to 65,536\n",
+        ),
         (
             "--lr -0.1",
             "learning_rate is -0.1; it must be above 0 and at most 100",
         ),
         (
             "--learning-rate nan",
-            "learning_rate is NaN; it must be above 0",
+            "learning_rate is NaN; it must be above 0 and at most 100\n",
         ),
-        ("--seed -1", "it must be a whole number from 0 up"),
+        ("--lr fast", "it must be a number above 0 and at most 100\n"),
+        (
+            "--seed -1",
+            "it must be a whole number from 0 to 9,223,372,036,854,775,807\n",
+        ),
         (
             "--seed 18446744073709551615",
-            "it must be at most 9,223,372,036,854,775,807",
+            "it must be a whole number from 0 to 9,223,372,036,854,775,807\n",
         ),
         ("--optimizer rmsprop", "[possible values: adam, sgd]"),
         ("--preset none", "[possible values: default, article]"),
@@ -444,11 +465,18 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
         ),
         ("--device gpu", "it must be cpu, cuda:N or metal:N"),
         ("--config none.toml", "cannot read none.toml"),
-        ("--config bad.toml", "line 2"),
+        (
+            "--config bad.toml",
+            "error: bad.toml, line 2: unknown field `epoch_size`, expected one of `data`, ",
+        ),
         ("--config bad.toml --preset article", "cannot be used with"),
         ("--json --quiet", "cannot be used with"),
         ("--data none", "none: holds no train-images-idx3-ubyte"),
         ("--data tiny", "needs images of at least 4x4, not 3x3"),
+        (
+            "--data damaged",
+            "error: damaged/t10k-labels-idx1-ubyte: cannot be read: invalid gzip header\n",
+        ),
         (
             "--logdir file",
             "file is a file; --logdir takes a directory",

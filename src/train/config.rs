@@ -202,41 +202,71 @@ pub struct ConfigError {
     pub expected: &'static str,
 }
 
+/// The whole numbers that a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeRange {
+    /// The smallest.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+    /// Both, as errors write them.
+    pub text: &'static str,
+}
+
 impl Config {
+    /// What [`epochs`](Self::epochs) may be.
+    pub const EPOCHS: WholeRange = WholeRange {
+        min: 1,
+        max: 1_000_000,
+        text: "from 1 to 1,000,000",
+    };
+    /// What [`batch_size`](Self::batch_size) may be.
+    pub const BATCH_SIZE: WholeRange = WholeRange {
+        min: 1,
+        max: 65_536,
+        text: "from 1 to 65,536",
+    };
+    /// What [`threads`](Self::threads) may be.
+    pub const THREADS: WholeRange = WholeRange {
+        min: 1,
+        max: 1_024,
+        text: "from 1 to 1,024",
+    };
+    /// What [`seed`](Self::seed) may be: what a TOML file can hold.
+    pub const SEED: WholeRange = WholeRange {
+        min: 0,
+        max: i64::MAX as u64,
+        text: "from 0 to 9,223,372,036,854,775,807",
+    };
+    /// What [`learning_rate`](Self::learning_rate) may be, as errors write it.
+    pub const LEARNING_RATE: &str = "above 0 and at most 100";
+
     /// Holds every number against its range.
     ///
     /// # Errors
     /// The first setting out of range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let error = |setting, found: String, expected| {
-            Err(ConfigError {
-                setting,
-                found,
-                expected,
-            })
-        };
-        if !(1..=1_000_000).contains(&self.epochs) {
-            return error("epochs", self.epochs.to_string(), "from 1 to 1,000,000");
-        }
-        if !(1..=65_536).contains(&self.batch_size) {
-            return error(
-                "batch_size",
-                self.batch_size.to_string(),
-                "from 1 to 65,536",
-            );
+        let threads = self.threads.map_or(Self::THREADS.min, |count| count as u64);
+        for (setting, number, range) in [
+            ("epochs", self.epochs as u64, Self::EPOCHS),
+            ("batch_size", self.batch_size as u64, Self::BATCH_SIZE),
+            ("threads", threads, Self::THREADS),
+            ("seed", self.seed, Self::SEED),
+        ] {
+            if !(range.min..=range.max).contains(&number) {
+                return Err(ConfigError {
+                    setting,
+                    found: number.to_string(),
+                    expected: range.text,
+                });
+            }
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 100.0) {
-            let found = self.learning_rate.to_string();
-            return error("learning_rate", found, "above 0 and at most 100");
-        }
-        if let Some(threads) = self.threads
-            && !(1..=1024).contains(&threads)
-        {
-            return error("threads", threads.to_string(), "from 1 to 1,024");
-        }
-        if i64::try_from(self.seed).is_err() {
-            let expected = "at most 9,223,372,036,854,775,807 (what a TOML file can hold)";
-            return error("seed", self.seed.to_string(), expected);
+            return Err(ConfigError {
+                setting: "learning_rate",
+                found: self.learning_rate.to_string(),
+                expected: Self::LEARNING_RATE,
+            });
         }
         Ok(())
     }
@@ -364,6 +394,19 @@ mod tests {
             let error = config.validate().unwrap_err();
             assert_eq!(error.setting, setting, "{error}");
             assert!(error.to_string().contains("it must be"), "{error}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_written_as_they_are_held() {
+        for range in [
+            Config::EPOCHS,
+            Config::BATCH_SIZE,
+            Config::THREADS,
+            Config::SEED,
+        ] {
+            let (min, max) = (range.min, range.max);
+            assert_eq!(range.text.replace(',', ""), format!("from {min} to {max}"));
         }
     }
 

@@ -7,7 +7,7 @@ mod observer;
 mod tensorboard;
 
 pub use crate::nn::Schedule;
-pub use config::{Config, ConfigError, DeviceKind, Init, OptimizerKind, Preset};
+pub use config::{Config, ConfigError, DeviceKind, Init, OptimizerKind, Preset, WholeRange};
 pub use evaluate::evaluate;
 pub use fit::{FitError, Outcome, fit};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};

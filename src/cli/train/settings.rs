@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
-use cnn_tb::train::{Config, DeviceKind, OptimizerKind, Preset, Schedule};
+use cnn_tb::train::{Config, DeviceKind, OptimizerKind, Preset, Schedule, WholeRange};
 
 /// The flags that set something the result depends on, and how fast it comes.
 #[derive(Debug, clap::Args)]
@@ -21,16 +21,17 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Passes over the training images, from 1
-    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::EPOCHS), allow_negative_numbers = true)]
     epochs: Option<usize>,
     /// Images per optimizer update, from 1
-    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::BATCH_SIZE), allow_negative_numbers = true)]
     batch_size: Option<usize>,
     /// The learning rate, above 0; the largest one where a schedule varies it
     #[arg(
         long,
         value_name = "RATE",
         visible_alias = "lr",
+        value_parser = rate,
         allow_negative_numbers = true
     )]
     learning_rate: Option<f64>,
@@ -41,10 +42,10 @@ pub struct Flags {
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
     /// Seed of the initial weights and of the order of the images
-    #[arg(long, value_name = "N", value_parser = from_0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(Config::SEED), allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Threads that compute; the result does not depend on it [default: all]
-    #[arg(long, value_name = "N", value_parser = from_1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::THREADS), allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Where it is computed: cpu, cuda:N or metal:N [default: cpu]
     #[arg(long, value_name = "DEVICE")]
@@ -79,20 +80,21 @@ enum ScheduleName {
     OneCycle,
 }
 
-/// A number of which at least one is needed; the upper end of the range is [`Config::validate`]'s.
-fn from_1(text: &str) -> Result<usize, String> {
-    let number = text
-        .parse()
-        .map_err(|_| "it must be a whole number from 1 up".to_owned())?;
-    match number {
-        0 => Err("it must be at least 1".to_owned()),
-        _ => Ok(number),
+/// Reads a whole number within `range`, which the error names.
+fn whole<T: TryFrom<u64>>(range: WholeRange) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok();
+        number
+            .filter(|number| (range.min..=range.max).contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("it must be a whole number {}", range.text))
     }
 }
 
-fn from_0(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| "it must be a whole number from 0 up".to_owned())
+/// Reads a learning rate, which [`Config::validate`] holds against its range.
+fn rate(text: &str) -> Result<f64, String> {
+    let to_error = |_| format!("it must be a number {}", Config::LEARNING_RATE);
+    text.parse().map_err(to_error)
 }
 
 impl Flags {
@@ -136,7 +138,12 @@ impl Flags {
         };
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Config::from_toml(&text).with_context(|| path.display().to_string())
+        Config::from_toml(&text).map_err(|error| {
+            // TOML's own text draws the place over several lines.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            anyhow!("{}, line {line}: {}", path.display(), error.message())
+        })
     }
 }
 
