@@ -132,11 +132,11 @@ impl Logdir {
     /// into the directory above where it is the only one: what both have is taken from above.
     ///
     /// # Errors
-    /// [`LogdirError::Io`] where a directory cannot be listed. What is wrong with an event file is
-    /// found in [`Run::problems`].
+    /// [`LogdirError::Io`] where the logdir itself cannot be listed. What is wrong with an event file
+    /// or a directory below is found in [`Run::problems`].
     pub fn runs(&self) -> Result<Vec<Run>, LogdirError> {
         let found = self.walk()?;
-        let mut runs = read(&found)?;
+        let mut runs = read(&found);
         merge_pytorch_sessions(&mut runs);
         Ok(group(runs, &found))
     }
@@ -146,7 +146,7 @@ impl Logdir {
     /// # Errors
     /// As [`runs`](Self::runs).
     pub fn flat_runs(&self) -> Result<Vec<Run>, LogdirError> {
-        read(&self.walk()?)
+        Ok(read(&self.walk()?))
     }
 
     /// The directories with event files or a configuration, by name. Links are followed last, and
@@ -160,6 +160,16 @@ impl Logdir {
             let listing = match list(&path) {
                 // It was removed while we looked.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // It may hold events: the run made of it says what is wrong.
+                Err(_) if name != "." => {
+                    found.push(Found {
+                        name,
+                        path,
+                        has_events: true,
+                        has_config: false,
+                    });
+                    continue;
+                }
                 result => result.map_err(LogdirError::io(&path))?,
             };
             if !visited.insert(listing.real_path) {
@@ -236,16 +246,17 @@ fn list(path: &Path) -> io::Result<Listing> {
 }
 
 /// Every directory with event files as a run of its own, in the order given.
-fn read(found: &[Found]) -> Result<Vec<Run>, LogdirError> {
-    let mut runs = Vec::new();
-    for directory in found.iter().filter(|directory| directory.has_events) {
-        match run::read_directory(&directory.name, &directory.path) {
+fn read(found: &[Found]) -> Vec<Run> {
+    let directories = found.iter().filter(|directory| directory.has_events);
+    let runs = directories.filter_map(|Found { name, path, .. }| {
+        match run::read_directory(name, path) {
+            Ok(run) => Some(run),
             // It was removed while we looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => runs.push(result.map_err(LogdirError::io(&directory.path))?),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => Some(Run::unreadable(name, path, cause)),
         }
-    }
-    Ok(runs)
+    });
+    runs.collect()
 }
 
 /// Merges each session of PyTorch's `add_hparams` that is alone below a run without a session into
@@ -495,6 +506,42 @@ mod tests {
         symlink("looped", runs.join("looped")).unwrap();
         let logdir = Logdir::open(runs).unwrap();
         assert_eq!(names(&logdir.runs().unwrap()), ["exp1/train", "other/far"]);
+    }
+
+    /// A path beyond the system's limit is one that even the superuser cannot list.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_directory_that_cannot_be_listed_is_a_problem_of_its_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let runs = directory.path();
+        write(&runs.join("exp1"), Some(1.0));
+        write(&runs.join("exp2"), None);
+        let long: PathBuf = iter::repeat_n("x".repeat(200), 19).collect();
+        for parent in ["exp1", "apart"] {
+            // Too long only once it lies where it belongs.
+            let outside = directory.path().join("outside");
+            fs::create_dir_all(outside.join(&long)).unwrap();
+            let inside = runs
+                .join(parent)
+                .join("y".repeat(200))
+                .join("z".repeat(200));
+            fs::create_dir_all(inside.parent().unwrap()).unwrap();
+            fs::rename(outside, inside).unwrap();
+        }
+        let found = Logdir::open(runs).unwrap().runs().unwrap();
+        let [apart, exp1, exp2] = &found[..] else {
+            panic!("{:?}", names(&found));
+        };
+        assert!(apart.name().starts_with("apart/"));
+        assert_eq!((exp1.name(), exp2.name()), ("exp1", "exp2"));
+        assert_eq!(exp1.scalars("loss").unwrap().len(), 1);
+        for (run, problems) in [(apart, 1), (exp1, 1), (exp2, 0)] {
+            let texts: Vec<_> = run.problems().map(ToString::to_string).collect();
+            assert_eq!(texts.len(), problems, "{texts:?}");
+            for text in texts {
+                assert!(text.contains("xxx: cannot be opened: "), "{text}");
+            }
+        }
     }
 
     #[test]

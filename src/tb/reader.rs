@@ -1,6 +1,6 @@
 //! Records to events.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use prost::Message as _;
 
@@ -10,6 +10,13 @@ use crate::tb::record::{RecordError, RecordReader};
 /// Why an event could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// The file or directory could not be opened. Only [`Logdir`](crate::tb::logdir::Logdir) opens
+    /// any.
+    #[error("cannot be opened: {cause}")]
+    Open {
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The record could not be read.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -73,10 +73,7 @@ impl Loader {
         let file = match open_regular(path) {
             Ok(Some(file)) => file,
             Ok(None) => return,
-            Err(cause) => {
-                let error = RecordError::Io { offset: 0, cause };
-                return self.add_problem(path, error.into());
-            }
+            Err(cause) => return self.add_problem(path, ReadError::Open { cause }),
         };
         let mut events = EventReader::new(file);
         let mut has_problem = false;

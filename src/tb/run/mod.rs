@@ -3,6 +3,7 @@
 mod loader;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::tb::reader::ReadError;
@@ -35,11 +36,12 @@ pub struct Session {
     pub end_time_secs: Option<f64>,
 }
 
-/// What was wrong with one event file. What could be read of it was read.
+/// What was wrong with one event file, or with a directory that could not be listed. What could be
+/// read was read.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}{}", path.display(), and_more(*more))]
 pub struct Problem {
-    /// The file.
+    /// The file or directory.
     pub path: PathBuf,
     /// The first thing that was wrong.
     pub error: ReadError,
@@ -110,6 +112,17 @@ impl Run {
             problems: Vec::new(),
             children: Vec::new(),
         }
+    }
+
+    /// A run of which nothing can be read, since its directory cannot be listed.
+    pub(crate) fn unreadable(name: &str, path: &Path, cause: io::Error) -> Self {
+        let mut run = Self::new(name, path);
+        run.problems.push(Problem {
+            path: path.to_owned(),
+            error: ReadError::Open { cause },
+            more: 0,
+        });
+        run
     }
 
     /// The path relative to the logdir, with `/` between its parts, `.` for the logdir itself; of a
@@ -188,7 +201,7 @@ impl Run {
             .fold(self.wall_times, |all, child| span(all, child.wall_times))
     }
 
-    /// What was wrong with the event files of the run and its children.
+    /// What was wrong with the event files and directories of the run and its children.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         let children = self.children.iter().flat_map(|child| &child.problems);
         self.problems.iter().chain(children)
