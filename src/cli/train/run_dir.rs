@@ -63,16 +63,19 @@ impl RunDir {
         self.path.join(WEIGHTS)
     }
 
-    /// Removes what an earlier run left, and lists it first on standard error unless `quiet`;
-    /// makes the directory and writes the configuration into it.
-    pub fn create(&mut self, config: &Config, quiet: bool) -> io::Result<()> {
+    /// Removes what an earlier run left, and lists it first on standard error unless `quiet`. Where
+    /// no directory was asked for, makes one.
+    pub fn clear(&mut self, quiet: bool) -> io::Result<()> {
         self.remove_leftovers(quiet)?;
         if self.is_default {
             // Of two trainings that start at once each makes its own.
             self.path = Logdir::next(LOGDIR, STEM).map_err(io::Error::other)?;
-        } else {
-            fs::create_dir_all(&self.path).map_err(naming("cannot create", &self.path))?;
         }
+        Ok(())
+    }
+
+    /// Writes the configuration into the directory, which the log has made.
+    pub fn write_config(&self, config: &Config) -> io::Result<()> {
         let path = self.path.join(CONFIG);
         // Never over a file that came there meanwhile.
         let mut file = File::create_new(&path).map_err(naming("cannot create", &path))?;
