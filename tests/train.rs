@@ -482,6 +482,10 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "file is a file; --logdir takes a directory",
         ),
         ("--logdir file/exp1", "file/exp1"),
+        (
+            "--logdir runs/tfevents",
+            "\"tfevents\" cannot name a run directory; expected a name without `tfevents`",
+        ),
     ];
     for (flags, expected) in cases {
         let data = if flags.contains("--data") {
@@ -790,6 +794,25 @@ fn a_training_goes_on_when_nobody_reads_its_output() {
         dir.run("a").session().unwrap().status,
         Some(SessionStatus::Success)
     );
+}
+
+/// A disk that is full for the output alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error_but_no_failure_of_the_training() {
+    let dir = Dir::new();
+    let arguments: Vec<&str> = SMALL.split(' ').chain(["--logdir", "a"]).collect();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = dir.command(&arguments).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: cannot write to standard output: No space left on device (os error 28)\n"
+    );
+    assert_eq!(dir.run("a").session().unwrap().status, None);
 }
 
 #[cfg(unix)]

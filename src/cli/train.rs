@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgAction;
 use cnn_tb::data::Dataset;
-use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Metrics, Start, fit};
+use cnn_tb::train::{Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, fit};
 
 use self::json::Json;
 use self::run_dir::RunDir;
@@ -166,7 +166,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let outcome = match fit(&config, &dataset, &mut watch) {
         Ok(outcome) => outcome,
         Err(error) => {
-            watch.fail();
+            // What else ends a training, as a full disk, says nothing about its settings.
+            if let FitError::NonFinite { .. } = error {
+                watch.fail();
+            }
             return Err(error.into());
         }
     };

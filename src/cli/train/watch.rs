@@ -54,8 +54,8 @@ impl Watch {
         &self.run_dir
     }
 
-    /// Ends the log of a training that failed. The reason is told elsewhere; a log that cannot be
-    /// ended either has nothing to add to it.
+    /// Ends the log of a training that failed for good. The reason is told elsewhere; a log that
+    /// cannot be ended either has nothing to add to it.
     pub fn fail(self) {
         if let Some(log) = self.log {
             let _ = log.fail();
@@ -105,17 +105,22 @@ impl Watch {
 /// A training goes on when nobody reads its output any more (`cnn-tb train | head`): what it is for
 /// lies in the run directory.
 fn unless_closed(reported: io::Result<()>) -> io::Result<()> {
-    match reported {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        reported => reported,
-    }
+    reported.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        kind => {
+            let message = format!("cannot write to standard output: {error}");
+            Err(io::Error::new(kind, message))
+        }
+    })
 }
 
 impl Observer for Watch {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
-        self.run_dir.create(start.config, self.quiet)?;
+        self.run_dir.clear(self.quiet)?;
+        // First the log: it refuses a directory whose name or state does not suit it.
         let log = TensorBoard::create(self.run_dir.path(), self.groups);
         self.log = Some(log.map_err(io::Error::other)?);
+        self.run_dir.write_config(start.config)?;
         self.log(|log| log.start(start))?;
         unless_closed(self.report.start(start))
     }
