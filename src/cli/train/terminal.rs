@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use cnn_tb::train::{Batch, Config, Epoch, OptimizerKind, Preset, Schedule, Start};
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::run_dir::argument;
@@ -13,18 +14,21 @@ use crate::cli::units::{duration, loss, percent, rough_duration, thousands};
 
 /// How often the bar's numbers are written anew.
 const REFRESH: Duration = Duration::from_millis(100);
+/// Narrower terminals have no room for a bar: a line that wraps could not be drawn over.
+const BAR_COLUMNS: u16 = 72;
 
 /// A line an epoch, and below it, where standard error is a terminal, how the present epoch goes.
 pub struct Terminal {
     epochs: usize,
     bar: ProgressBar,
+    /// When the bar's numbers were last written.
+    refreshed: Instant,
     present: Present,
 }
 
 /// The epoch that is being trained.
 struct Present {
     began: Instant,
-    refreshed: Instant,
     images: usize,
     loss_sum: f64,
     accuracy_sum: f64,
@@ -32,10 +36,8 @@ struct Present {
 
 impl Present {
     fn new() -> Self {
-        let now = Instant::now();
         Self {
-            began: now,
-            refreshed: now,
+            began: Instant::now(),
             images: 0,
             loss_sum: 0.0,
             accuracy_sum: 0.0,
@@ -49,6 +51,7 @@ impl Terminal {
         Self {
             epochs: 0,
             bar: ProgressBar::hidden(),
+            refreshed: Instant::now(),
             present: Present::new(),
         }
     }
@@ -88,7 +91,12 @@ impl Report for Terminal {
 
         let updates = (start.updates_per_epoch * self.epochs) as u64;
         self.bar = ProgressBar::new(updates);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}  {eta} left") {
+        let (_, columns) = Term::stderr().size();
+        let template = match columns {
+            0..BAR_COLUMNS => "{prefix}  {eta} left  {wide_msg}",
+            _ => "{prefix} {wide_bar} {msg}  {eta} left",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
         self.bar.set_prefix(self.count(1));
@@ -101,8 +109,8 @@ impl Report for Terminal {
         present.images += batch.images;
         present.loss_sum += batch.train.loss * batch.images as f64;
         present.accuracy_sum += batch.train.accuracy * batch.images as f64;
-        if !self.bar.is_hidden() && present.refreshed.elapsed() >= REFRESH {
-            present.refreshed = Instant::now();
+        if !self.bar.is_hidden() && self.refreshed.elapsed() >= REFRESH {
+            self.refreshed = Instant::now();
             let images = present.images as f64;
             let images_per_sec = images / present.began.elapsed().as_secs_f64();
             self.bar.set_position(batch.update as u64);
