@@ -9,8 +9,14 @@ use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use cnn_tb::tb::{Logdir, Run, SessionStatus, SummaryWriter};
+use cnn_tb::tb::event_file::event_file_names;
+use cnn_tb::tb::proto::event::What;
+use cnn_tb::tb::proto::h_params_plugin_data::Data;
+use cnn_tb::tb::proto::summary::value;
+use cnn_tb::tb::proto::{Event, HParamsPluginData};
+use cnn_tb::tb::{EventReader, Logdir, Run, SessionStatus, SummaryWriter};
 use cnn_tb::train::{Config, OptimizerKind, Preset, Schedule};
+use prost::Message as _;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -166,6 +172,45 @@ fn scalars(run: &Run) -> Vec<(String, Vec<(i64, f32)>)> {
         .collect()
 }
 
+/// Every event file of a run in `name`: its directory, its length in bytes and its events, with
+/// what the clock decides set to 0.
+fn timeless_files(dir: &Dir, name: &str) -> Vec<(&'static str, usize, Vec<Event>)> {
+    let mut files = Vec::new();
+    for child in ["", "train", "validation", "batches"] {
+        let directory = dir.path(name).join(child);
+        for file in event_file_names(&directory).unwrap() {
+            let bytes = fs::read(directory.join(file)).unwrap();
+            let events = EventReader::new(&bytes[..]).map(|event| timeless(event.unwrap()));
+            files.push((child, bytes.len(), events.collect()));
+        }
+    }
+    files
+}
+
+fn timeless(mut event: Event) -> Event {
+    event.wall_time = 0.0;
+    let Some(What::Summary(summary)) = &mut event.what else {
+        return event;
+    };
+    for value in &mut summary.value {
+        if value.tag.starts_with("performance/") {
+            value.value = Some(value::Value::SimpleValue(0.0));
+        }
+        let metadata = value.metadata.as_mut();
+        let plugin = metadata.and_then(|metadata| metadata.plugin_data.as_mut());
+        if let Some(plugin) = plugin.filter(|plugin| plugin.plugin_name == "hparams") {
+            let mut session = HParamsPluginData::decode(&plugin.content[..]).unwrap();
+            match session.data.as_mut().unwrap() {
+                Data::SessionStartInfo(start) => start.start_time_secs = 0.0,
+                Data::SessionEndInfo(end) => end.end_time_secs = 0.0,
+                Data::Experiment(_) => {}
+            }
+            plugin.content = session.encode_to_vec();
+        }
+    }
+    event
+}
+
 const SMALL: &str = "--data data --batch-size 20 --epochs 2 --lr 0.01";
 
 #[test]
@@ -231,7 +276,7 @@ fn a_training_prints_a_table_and_leaves_a_run() {
 }
 
 #[test]
-fn the_same_settings_give_the_same_weights_and_scalars() {
+fn the_same_settings_give_the_same_weights_and_event_files() {
     let dir = Dir::new();
     dir.train(&format!("{SMALL} --seed 5 --threads 1 --logdir a"))
         .ended(0);
@@ -256,7 +301,13 @@ fn the_same_settings_give_the_same_weights_and_scalars() {
         assert_eq!(scalars(&dir.run(name)), expected, "{name}");
     }
     assert!(dir.read("other/weights.safetensors") != weights);
+    // With the same number of threads nothing at all differs but the times.
     assert_eq!(dir.read("c/config.toml"), dir.read("a/config.toml"));
+    let files = timeless_files(&dir, "a");
+    assert_eq!(files.len(), 4);
+    assert!(files.iter().all(|(_, _, events)| events.len() >= 5));
+    assert_eq!(timeless_files(&dir, "c"), files);
+    assert_ne!(timeless_files(&dir, "other"), files);
 }
 
 #[test]
