@@ -35,9 +35,9 @@ config.toml (every setting), weights.safetensors (the last weights) and event fi
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
 
 With --json standard output has one object a line: `start` with the first training step, `epoch` \
-after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. Accuracy is a fraction, \
-elapsed_secs counts from the start of the command, logging_secs is what writing event files took of \
-an epoch:
+after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. `config` has every setting. \
+Accuracy is a fraction. elapsed_secs counts from the start of the command; logging_secs is how much \
+of it went into event files since the `epoch` line before; images_per_sec leaves evaluation out:
   {\"event\":\"start\",\"elapsed_secs\":…,\"config\":{…},…}
   {\"event\":\"epoch\",\"epoch\":1,\"train\":{\"loss\":…,\"accuracy\":…},
    \"validation\":{…},\"images_per_sec\":…,\"logging_secs\":…,\"elapsed_secs\":…}
