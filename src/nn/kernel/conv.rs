@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::matmul::{Into, Matrix, matmul};
-use super::shards;
+use super::shard::{self, shards};
 
 /// The sizes of a convolution. Tensors are NCHW, the weight is (out, in, kernel, kernel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Conv {
         assert_eq!(grad_output.len(), images * self.out_len());
         let mut rest = grad_input;
         let mut tasks = Vec::new();
-        for range in shards(images) {
+        for range in shards(images, shard::IMAGES) {
             let part = rest.take().map(|rest| {
                 let (part, tail) = rest.split_at_mut(range.len() * self.image_len());
                 (part, tail)

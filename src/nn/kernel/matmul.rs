@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::shards;
+use super::shard::{self, shards};
 
 /// A matrix that lies in a slice, with any strides.
 #[derive(Clone, Copy)]
@@ -113,7 +113,7 @@ pub fn par_matmul(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(out.len(), a.rows * b.columns, "output");
     let mut rest = out;
     let mut tasks = Vec::new();
-    for rows in shards(a.rows) {
+    for rows in shards(a.rows, shard::MATRIX) {
         let (part, tail) = rest.split_at_mut(rows.len() * b.columns);
         rest = tail;
         tasks.push((rows, part));

@@ -7,7 +7,5 @@ pub mod conv;
 pub mod conv_pool;
 pub mod matmul;
 pub mod pool;
-mod shard;
+pub mod shard;
 pub mod simd;
-
-pub use shard::shards;

@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-/// Parts that work is split into where there is enough of it: it divides well among few threads,
-/// and a partial weight gradient for each stays small.
-pub const SHARDS: usize = 12;
+/// Parts that the images of a batch are split into: it divides well among few threads, and a
+/// partial weight gradient for each stays small.
+pub const IMAGES: usize = 12;
 
-/// Splits `0..count` into at most [`SHARDS`] contiguous ranges, none of them empty.
-pub fn shards(count: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
-    let parts = count.min(SHARDS);
+/// Parts that a matrix product is split into: each of them packs one factor anew.
+pub const MATRIX: usize = 4;
+
+/// Splits `0..count` into at most `most` contiguous ranges, none of them empty.
+pub fn shards(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let parts = count.min(most);
     (0..parts).map(move |part| count * part / parts..count * (part + 1) / parts)
 }
 
@@ -18,8 +21,8 @@ mod tests {
 
     #[test]
     fn shards_cover_everything_once_and_none_is_empty() {
-        for count in [0, 1, 2, SHARDS - 1, SHARDS, 100, 1001] {
-            let ranges: Vec<_> = shards(count).collect();
+        for count in [0, 1, 2, IMAGES - 1, IMAGES, 100, 1001] {
+            let ranges: Vec<_> = shards(count, IMAGES).collect();
             assert!(ranges.iter().all(|range| !range.is_empty()));
             assert!(ranges.iter().cloned().flatten().eq(0..count), "{count}");
         }

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 use pulp::bytemuck::cast_slice;
 use pulp::{Scalar, Simd, WithSimd};
 
+/// What [`InstructionSet::current`] found, or was told.
+static SELECTED: OnceLock<InstructionSet> = OnceLock::new();
+
 /// A family of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
@@ -19,16 +22,24 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// The widest set of this machine, or the one that the environment variable
-    /// `CNN_TB_INSTRUCTION_SET` names (`portable`, `neon`, `avx2`, `avx512`) if the machine has it.
+    /// The set that ops use: the one that was [selected](Self::select), else the widest of this
+    /// machine.
     pub fn current() -> Self {
-        static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
-        *CURRENT.get_or_init(|| {
-            let wanted = std::env::var("CNN_TB_INSTRUCTION_SET").unwrap_or_default();
+        *SELECTED.get_or_init(|| {
             let available = Self::available();
-            let named = available.iter().find(|set| set.name() == wanted);
-            *named.unwrap_or(&available[available.len() - 1])
+            available[available.len() - 1]
         })
+    }
+
+    /// Makes every op of this process use this set, for comparisons and tests.
+    ///
+    /// # Errors
+    /// A set that this machine lacks; another one being in use already. Gives that in use.
+    pub fn select(self) -> Result<(), Self> {
+        if self.is_available() && *SELECTED.get_or_init(|| self) == self {
+            return Ok(());
+        }
+        Err(Self::current())
     }
 
     /// The sets of this machine, the widest last.
@@ -37,7 +48,7 @@ impl InstructionSet {
         all.into_iter().filter(|set| set.is_available()).collect()
     }
 
-    /// As in `CNN_TB_INSTRUCTION_SET`.
+    /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -98,64 +109,57 @@ impl InstructionSet {
     }
 }
 
-/// The `N` numbers from `at` on.
+/// `N` pairs of numbers from `at` on; `None` if there are fewer.
 ///
-/// # Panics
-/// If there are fewer.
+/// Kernels leave their loop for `None`, which never comes, instead of panicking: a loop that can
+/// panic has to keep its sums in memory, not in registers.
 #[inline(always)]
-pub fn chunk<const N: usize>(numbers: &[f32], at: usize) -> &[f32; N] {
-    match numbers[at..].first_chunk() {
-        Some(chunk) => chunk,
-        None => panic!("{N} numbers from {at} on, of {}", numbers.len()),
-    }
+pub fn chunk<const N: usize>(numbers: &[f32], at: usize) -> Option<&[[f32; 2]; N]> {
+    let numbers = numbers.get(at..)?.get(..2 * N)?;
+    cast_slice::<f32, [f32; 2]>(numbers).first_chunk()
 }
 
-/// The vector from `at` on.
-///
-/// # Panics
-/// If there are fewer numbers than a vector holds.
+/// The vector from `at` on; `None` if there are fewer numbers than it holds.
 #[inline(always)]
-pub fn load<S: Simd>(numbers: &[f32], at: usize) -> S::f32s {
-    S::as_simd_f32s(&numbers[at..at + S::F32_LANES]).0[0]
+pub fn load<S: Simd>(numbers: &[f32], at: usize) -> Option<S::f32s> {
+    let numbers = numbers.get(at..)?.get(..S::F32_LANES)?;
+    S::as_simd_f32s(numbers).0.first().copied()
 }
 
-/// The place of a vector from `at` on.
-///
-/// # Panics
-/// If there are fewer numbers than a vector holds.
+/// The place of a vector from `at` on; `None` if there are fewer numbers than it holds.
 #[inline(always)]
-pub fn load_mut<S: Simd>(numbers: &mut [f32], at: usize) -> &mut S::f32s {
-    &mut S::as_mut_simd_f32s(&mut numbers[at..at + S::F32_LANES]).0[0]
+pub fn load_mut<S: Simd>(numbers: &mut [f32], at: usize) -> Option<&mut S::f32s> {
+    let numbers = numbers.get_mut(at..)?.get_mut(..S::F32_LANES)?;
+    S::as_mut_simd_f32s(numbers).0.first_mut()
 }
 
-/// Lane by lane the largest of four numbers, and which it was. Among equal ones the first wins; a
-/// NaN wins over every number.
+/// Lane by lane the largest of each window's four numbers or 0, and which it was: the first among
+/// equal ones, `stopped` for 0. A NaN wins over every number and goes through.
 #[inline(always)]
-pub fn first_largest<S: Simd>(simd: S, window: [S::f32s; 4]) -> (S::f32s, S::u32s) {
-    let (mut largest, mut winner) = (window[0], simd.splat_u32s(0));
-    for (i, &number) in window.iter().enumerate().skip(1) {
-        let not_above = simd.less_than_or_equal_f32s(number, largest);
-        let is_number = simd.equal_f32s(largest, largest);
-        let wins = simd.and_m32s(simd.not_m32s(not_above), is_number);
-        largest = simd.select_f32s(wins, number, largest);
-        winner = simd.select_u32s(wins, simd.splat_u32s(i as u32), winner);
+pub fn pool_relu<S: Simd, const N: usize>(
+    simd: S,
+    windows: [[S::f32s; 4]; N],
+    stopped: u8,
+) -> ([S::f32s; N], [S::u32s; N]) {
+    // Plain loops over all of the arrays: the compiler keeps an array in registers only if it
+    // knows every index into it.
+    let zero = simd.splat_f32s(0.0);
+    let (mut largest, mut winner) = ([zero; N], [simd.splat_u32s(0); N]);
+    for i in 0..N {
+        largest[i] = windows[i][0];
+        for j in 1..4 {
+            let number = windows[i][j];
+            let not_above = simd.less_than_or_equal_f32s(number, largest[i]);
+            let is_number = simd.equal_f32s(largest[i], largest[i]);
+            let wins = simd.and_m32s(simd.not_m32s(not_above), is_number);
+            largest[i] = simd.select_f32s(wins, number, largest[i]);
+            winner[i] = simd.select_u32s(wins, simd.splat_u32s(j as u32), winner[i]);
+        }
+        let stops = simd.less_than_or_equal_f32s(largest[i], zero);
+        largest[i] = simd.select_f32s(stops, zero, largest[i]);
+        winner[i] = simd.select_u32s(stops, simd.splat_u32s(u32::from(stopped)), winner[i]);
     }
     (largest, winner)
-}
-
-/// Lane by lane 0 for a number that is not above 0, and `stopped` in place of its winner; a NaN
-/// goes through.
-#[inline(always)]
-pub fn relu<S: Simd>(
-    simd: S,
-    number: S::f32s,
-    winner: S::u32s,
-    stopped: u32,
-) -> (S::f32s, S::u32s) {
-    let zero = simd.splat_f32s(0.0);
-    let stops = simd.less_than_or_equal_f32s(number, zero);
-    let winner = simd.select_u32s(stops, simd.splat_u32s(stopped), winner);
-    (simd.select_f32s(stops, zero, number), winner)
 }
 
 /// The numbers of a vector.

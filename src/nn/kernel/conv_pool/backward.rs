@@ -231,33 +231,44 @@ impl Step<'_> {
         grad_padded: Option<&mut [f32]>,
     ) {
         let distance: [usize; N] = std::array::from_fn(|i| self.patches.vectors[first + i]);
-        let at = |i: usize| (first + i) * S::F32_LANES;
-        let mut sums: [S::f32s; N] = std::array::from_fn(|i| load::<S>(grad_weight, at(i)));
+        let zero = simd.splat_f32s(0.0);
+        let vector = |numbers: &[f32], i| load::<S>(numbers, (first + i) * S::F32_LANES);
+        let mut sums: [S::f32s; N] =
+            std::array::from_fn(|i| vector(grad_weight, i).unwrap_or(zero));
         match grad_padded {
             None => {
-                for &(patch, grad) in self.found {
+                'all: for &(patch, grad) in self.found {
                     let grad = simd.splat_f32s(grad);
                     for i in 0..N {
-                        let pixels = load::<S>(self.padded, patch + distance[i]);
+                        let Some(pixels) = load::<S>(self.padded, patch + distance[i]) else {
+                            break 'all;
+                        };
                         sums[i] = simd.mul_add_e_f32s(grad, pixels, sums[i]);
                     }
                 }
             }
             Some(grad_padded) => {
-                let weight: [S::f32s; N] = std::array::from_fn(|i| load::<S>(self.weight, at(i)));
-                for &(patch, grad) in self.found {
+                let weight: [S::f32s; N] =
+                    std::array::from_fn(|i| vector(self.weight, i).unwrap_or(zero));
+                'all: for &(patch, grad) in self.found {
                     let grad = simd.splat_f32s(grad);
                     for i in 0..N {
-                        let pixels = load::<S>(self.padded, patch + distance[i]);
+                        let at = patch + distance[i];
+                        let (Some(pixels), Some(to)) =
+                            (load::<S>(self.padded, at), load_mut::<S>(grad_padded, at))
+                        else {
+                            break 'all;
+                        };
                         sums[i] = simd.mul_add_e_f32s(grad, pixels, sums[i]);
-                        let to = load_mut::<S>(grad_padded, patch + distance[i]);
                         *to = simd.mul_add_e_f32s(grad, weight[i], *to);
                     }
                 }
             }
         }
         for i in 0..N {
-            *load_mut::<S>(grad_weight, at(i)) = sums[i];
+            if let Some(to) = load_mut::<S>(grad_weight, (first + i) * S::F32_LANES) {
+                *to = sums[i];
+            }
         }
     }
 }

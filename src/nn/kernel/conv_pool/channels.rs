@@ -7,7 +7,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, STOPPED};
-use crate::nn::kernel::simd::{chunk, first_largest, numbers, relu, whole_numbers};
+use crate::nn::kernel::simd::{chunk, numbers, pool_relu, whole_numbers};
 
 /// Puts the weight (out, in, K, K) into blocks of `lanes` channels: (block, in, K, K, lane), zeros
 /// in the lanes that are left over.
@@ -38,11 +38,11 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // As many columns as leave a register for a weight, and one to spare.
+        // Four sums for each pooled column, and a register for a weight.
         if S::REGISTER_COUNT >= 32 {
-            self.run::<S, 14>(simd);
+            self.run::<S, 7>(simd);
         } else {
-            self.run::<S, 6>(simd);
+            self.run::<S, 3>(simd);
         }
     }
 }
@@ -51,8 +51,8 @@ impl Shard<'_> {
     #[inline(always)]
     fn run<S: Simd, const COLUMNS: usize>(self, simd: S) {
         let conv = self.conv;
-        let tiles = (2 * conv.out_width()).div_ceil(COLUMNS);
-        let mut padded = Padded::new(conv, tiles * COLUMNS);
+        let tiles = conv.out_width().div_ceil(COLUMNS);
+        let mut padded = Padded::new(conv, tiles * 2 * COLUMNS);
         let images = self.input.chunks_exact(conv.image_len());
         let outputs = self.output.chunks_exact_mut(conv.out_len());
         let winners = self.winners.chunks_exact_mut(conv.out_len());
@@ -67,11 +67,23 @@ impl Shard<'_> {
                 let bias = simd.partial_load_f32s(&self.bias[first..]);
                 for y in 0..conv.out_height() {
                     for tile in 0..tiles {
-                        let at = (2 * y) * padded.width + tile * COLUMNS;
+                        let x = tile * COLUMNS;
+                        let at = 2 * y * padded.width + 2 * x;
                         let sums = convolve::<S, COLUMNS>(simd, conv, &padded, at, pack, bias);
-                        let x = tile * COLUMNS / 2;
-                        let place = Place { conv, first, y, x };
-                        place.pool::<S, COLUMNS>(simd, &sums, output, winners);
+                        let (largest, winner) = pool_relu(simd, sums, STOPPED);
+                        let columns = COLUMNS.min(conv.out_width() - x);
+                        for i in 0..columns {
+                            let mut at = first * conv.out_pixels() + y * conv.out_width() + x + i;
+                            let largest = numbers::<S>(&largest[i]).iter();
+                            let winner = whole_numbers::<S>(&winner[i]);
+                            for (largest, winner) in largest.zip(winner) {
+                                if at < output.len() {
+                                    output[at] = *largest;
+                                    winners[at] = *winner as u8;
+                                }
+                                at += conv.out_pixels();
+                            }
+                        }
                     }
                 }
             }
@@ -108,7 +120,8 @@ impl Padded {
     }
 }
 
-/// The outputs of the convolution in two rows of `COLUMNS`, the upper left one at `at`.
+/// The outputs of the convolution in `COLUMNS` pooling windows side by side, the upper left one at
+/// `at`; a window's numbers are in row-major order.
 #[inline(always)]
 fn convolve<S: Simd, const COLUMNS: usize>(
     simd: S,
@@ -117,66 +130,29 @@ fn convolve<S: Simd, const COLUMNS: usize>(
     at: usize,
     pack: &[f32],
     bias: S::f32s,
-) -> [[S::f32s; COLUMNS]; 2] {
-    let mut sums = [[bias; COLUMNS]; 2];
+) -> [[S::f32s; 4]; COLUMNS] {
+    let mut sums = [[bias; 4]; COLUMNS];
     let mut weights = S::as_simd_f32s(pack).0.iter();
     for channel in 0..conv.channels_in {
         for ky in 0..conv.kernel_size {
             let row = (channel * padded.height + ky) * padded.width + at;
-            let rows = &padded.pixels[row..];
-            for (kx, &weight) in (0..conv.kernel_size).zip(&mut weights) {
-                let upper = chunk::<COLUMNS>(rows, kx);
-                let lower = chunk::<COLUMNS>(rows, kx + padded.width);
+            for (upper, &weight) in (row..row + conv.kernel_size).zip(&mut weights) {
+                let lower = chunk::<COLUMNS>(&padded.pixels, upper + padded.width);
+                let upper = chunk::<COLUMNS>(&padded.pixels, upper);
+                let (Some(upper), Some(lower)) = (upper, lower) else {
+                    return sums;
+                };
                 for i in 0..COLUMNS {
-                    let pixel = simd.splat_f32s(upper[i]);
-                    sums[0][i] = simd.mul_add_e_f32s(pixel, weight, sums[0][i]);
-                }
-                for i in 0..COLUMNS {
-                    let pixel = simd.splat_f32s(lower[i]);
-                    sums[1][i] = simd.mul_add_e_f32s(pixel, weight, sums[1][i]);
+                    for (j, pixel) in [upper[i][0], upper[i][1], lower[i][0], lower[i][1]]
+                        .into_iter()
+                        .enumerate()
+                    {
+                        sums[i][j] =
+                            simd.mul_add_e_f32s(simd.splat_f32s(pixel), weight, sums[i][j]);
+                    }
                 }
             }
         }
     }
     sums
-}
-
-/// Where pooled outputs go: channels from `first` on, row `y`, columns from `x` on.
-struct Place<'a> {
-    conv: &'a ConvPool,
-    first: usize,
-    y: usize,
-    x: usize,
-}
-
-impl Place<'_> {
-    #[inline(always)]
-    fn pool<S: Simd, const COLUMNS: usize>(
-        &self,
-        simd: S,
-        sums: &[[S::f32s; COLUMNS]; 2],
-        output: &mut [f32],
-        winners: &mut [u8],
-    ) {
-        let columns = (self.conv.out_width() - self.x).min(COLUMNS / 2);
-        let channels = (self.conv.channels_out - self.first).min(S::F32_LANES);
-        for i in 0..columns {
-            let window = [
-                sums[0][2 * i],
-                sums[0][2 * i + 1],
-                sums[1][2 * i],
-                sums[1][2 * i + 1],
-            ];
-            let (largest, winner) = first_largest(simd, window);
-            let (largest, winner) = relu(simd, largest, winner, u32::from(STOPPED));
-            let at =
-                self.first * self.conv.out_pixels() + self.y * self.conv.out_width() + self.x + i;
-            let largest = numbers::<S>(&largest);
-            let winner = whole_numbers::<S>(&winner);
-            for channel in 0..channels {
-                output[at + channel * self.conv.out_pixels()] = largest[channel];
-                winners[at + channel * self.conv.out_pixels()] = winner[channel] as u8;
-            }
-        }
-    }
 }

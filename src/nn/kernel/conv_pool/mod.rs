@@ -10,7 +10,7 @@ mod rows;
 
 use rayon::prelude::*;
 
-use super::shards;
+use super::shard::{self, shards};
 use super::simd::InstructionSet;
 
 /// The winner byte of an output that ReLU set to 0: it has no gradient.
@@ -87,7 +87,7 @@ impl ConvPool {
         );
         let (mut output, mut winners) = (output, winners);
         let mut tasks = Vec::new();
-        for range in shards(images) {
+        for range in shards(images, shard::IMAGES) {
             let out_len = range.len() * self.out_len();
             let (part, rest) = output.split_at_mut(out_len);
             let (winners_part, winners_rest) = winners.split_at_mut(out_len);
@@ -146,7 +146,7 @@ impl ConvPool {
         let weight = patches.pack(weight);
         let mut grad_input = grad_input;
         let mut tasks = Vec::new();
-        for range in shards(images) {
+        for range in shards(images, shard::IMAGES) {
             let image = range.start * self.image_len()..range.end * self.image_len();
             let out = range.start * self.out_len()..range.end * self.out_len();
             let grad_part = grad_input.take().map(|grad| {
@@ -188,5 +188,113 @@ impl ConvPool {
                 .for_each(|(sum, part)| *sum += part);
         }
         (patches.unpack(&grad_weight), grad_bias)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::kernel::conv::Conv;
+    use crate::nn::kernel::pool::MaxPool;
+    use crate::random::{Purpose, Stream};
+
+    fn random(count: usize, seed: u64) -> Vec<f32> {
+        let mut stream = Stream::new(seed, Purpose::Init, 0);
+        (0..count).map(|_| stream.normal()).collect()
+    }
+
+    fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        let scale = expected.iter().fold(1f32, |max, x| max.max(x.abs()));
+        for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert!(
+                (found - expected).abs() <= 1e-5 * scale,
+                "{what}[{i}]: {found}, {expected}"
+            );
+        }
+    }
+
+    /// Every instruction set of this machine against the kernels of the single ops.
+    #[test]
+    fn every_instruction_set_gives_what_the_single_kernels_give() {
+        for (images, channels_in, channels_out, height, width, kernel_size) in [
+            (3, 1, 6, 28, 28, 5),
+            (13, 6, 16, 14, 14, 5),
+            (2, 3, 20, 9, 7, 3),
+            (1, 2, 3, 2, 3, 1),
+            (2, 1, 33, 5, 37, 7),
+            (1, 5, 2, 6, 41, 3),
+        ] {
+            let conv = Conv {
+                channels_in,
+                height,
+                width,
+                channels_out,
+                kernel_size,
+                padding: kernel_size / 2,
+                stride: 1,
+            };
+            let pool = MaxPool {
+                height,
+                width,
+                kernel_size: 2,
+                stride: 2,
+            };
+            let pooled = images * channels_out * (height / 2) * (width / 2);
+            let input = random(images * channels_in * height * width, 1);
+            let weight = random(channels_out * channels_in * kernel_size * kernel_size, 2);
+            let bias = random(channels_out, 3);
+            let grad_pooled = random(pooled, 4);
+
+            let mut sums = vec![0.0; images * channels_out * height * width];
+            conv.forward(&input, &weight, &bias, &mut sums);
+            let (mut expected, mut winners) = (vec![0.0; pooled], vec![0; pooled]);
+            pool.forward(&sums, &mut expected, &mut winners);
+            let through = |(grad, out): (&f32, &f32)| if *out > 0.0 { *grad } else { 0.0 };
+            let grad: Vec<f32> = grad_pooled.iter().zip(&expected).map(through).collect();
+            expected.iter_mut().for_each(|x| *x = x.max(0.0));
+            let mut grad_sums = vec![0.0; sums.len()];
+            pool.backward(&grad, &winners, &mut grad_sums);
+            let mut grad_input = vec![0.0; input.len()];
+            let (grad_weight, grad_bias) =
+                conv.backward(&input, &weight, &grad_sums, Some(&mut grad_input));
+
+            for instruction_set in InstructionSet::available() {
+                let what = format!("{} {conv:?}", instruction_set.name());
+                let fused = ConvPool {
+                    channels_in,
+                    height,
+                    width,
+                    channels_out,
+                    kernel_size,
+                    instruction_set,
+                };
+                let (mut output, mut winners) = (vec![9.0; pooled], vec![9; pooled]);
+                fused.forward(&input, &weight, &bias, &mut output, &mut winners);
+                assert_close(&what, &output, &expected);
+                let mut found = vec![9.0; input.len()];
+                let grads =
+                    fused.backward(&input, &weight, &winners, &grad_pooled, Some(&mut found));
+                assert_close(&what, &found, &grad_input);
+                assert_close(&what, &grads.0, &grad_weight);
+                assert_close(&what, &grads.1, &grad_bias);
+                let again = fused.backward(&input, &weight, &winners, &grad_pooled, None);
+                assert_eq!(
+                    again, grads,
+                    "{what}: the gradient of the input is optional"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_portable_set_is_always_there_and_names_are_unique() {
+        let available = InstructionSet::available();
+        assert_eq!(available[0], InstructionSet::Portable);
+        assert!(
+            available
+                .windows(2)
+                .all(|pair| pair[0].lanes() < pair[1].lanes())
+        );
     }
 }

@@ -6,7 +6,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, STOPPED};
-use crate::nn::kernel::simd::{first_largest, load, numbers, relu, whole_numbers};
+use crate::nn::kernel::simd::{load, numbers, pool_relu, whole_numbers};
 
 /// Some images of a batch.
 pub struct Shard<'a> {
@@ -55,17 +55,15 @@ impl Shard<'_> {
                         let sums =
                             convolve::<S, CHANNELS>(simd, conv, &planes, (y, x), weights, &bias);
                         let columns = (conv.out_width() - x).min(S::F32_LANES);
-                        for (channel, window) in sums.into_iter().take(count).enumerate() {
-                            let (largest, winner) = first_largest(simd, window);
-                            let (largest, winner) = relu(simd, largest, winner, u32::from(STOPPED));
+                        let (largest, winner) = pool_relu(simd, sums, STOPPED);
+                        for channel in 0..count {
                             let at =
                                 ((first + channel) * conv.out_height() + y) * conv.out_width() + x;
-                            output[at..at + columns]
-                                .copy_from_slice(&numbers::<S>(&largest)[..columns]);
+                            let largest = &numbers::<S>(&largest[channel])[..columns];
+                            output[at..at + columns].copy_from_slice(largest);
+                            let winner = whole_numbers::<S>(&winner[channel]);
                             let winners = winners[at..at + columns].iter_mut();
-                            winners
-                                .zip(whole_numbers::<S>(&winner))
-                                .for_each(|(to, from)| *to = *from as u8);
+                            winners.zip(winner).for_each(|(to, from)| *to = *from as u8);
                         }
                     }
                 }
@@ -142,12 +140,16 @@ fn convolve<S: Simd, const CHANNELS: usize>(
         for ky in 0..conv.kernel_size {
             for (kx, weights) in (0..conv.kernel_size).zip(&mut weights) {
                 let (row, column) = (2 * y + ky, 2 * x + kx);
-                let window = [
-                    load::<S>(&planes.pixels, planes.at(channel, row, column)),
-                    load::<S>(&planes.pixels, planes.at(channel, row, column + 1)),
-                    load::<S>(&planes.pixels, planes.at(channel, row + 1, column)),
-                    load::<S>(&planes.pixels, planes.at(channel, row + 1, column + 1)),
-                ];
+                let load = |y, x| load::<S>(&planes.pixels, planes.at(channel, y, x));
+                let (Some(a), Some(b), Some(c), Some(d)) = (
+                    load(row, column),
+                    load(row, column + 1),
+                    load(row + 1, column),
+                    load(row + 1, column + 1),
+                ) else {
+                    return sums;
+                };
+                let window = [a, b, c, d];
                 for i in 0..CHANNELS {
                     let weight = simd.splat_f32s(weights[i]);
                     for j in 0..4 {
