@@ -12,6 +12,9 @@ pub enum Purpose {
     Init = 1,
     /// The order of the training images; the index is the epoch.
     Order = 2,
+    /// How far a training image is moved; the index is the epoch in the upper half and the image
+    /// in the lower.
+    Shift = 3,
 }
 
 /// A stream of random numbers.

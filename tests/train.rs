@@ -228,7 +228,9 @@ fn a_training_prints_a_table_and_leaves_a_run() {
     assert_eq!(data, "data: 220 training, 20 validation, 30 test images");
     assert!(network.starts_with("article network, "), "{network}");
     assert!(
-        network.ends_with(" parameters · Adam, one-cycle to 0.01 · batch 20 · seed 0 · 2 threads"),
+        network.ends_with(
+            " parameters · Adam, one-cycle to 0.01 · batch 20, shift 1 · seed 0 · 2 threads"
+        ),
         "{network}"
     );
     assert_eq!(

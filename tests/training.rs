@@ -218,18 +218,17 @@ fn an_observer_can_stop_and_its_failure_ends_the_training() {
 fn a_diverging_training_says_where() {
     let directory = tempfile::tempdir().unwrap();
     let dataset = small_dataset(directory.path(), 240, 50);
-    let optimizer = OptimizerKind::Sgd;
-    let config = Config {
+    let config = |seed| Config {
         learning_rate: 100.0,
-        optimizer,
+        optimizer: OptimizerKind::Sgd,
         schedule: Schedule::Constant,
+        seed,
         ..config()
     };
-    let error = fit(&config, &dataset, &mut Record::default()).unwrap_err();
-    assert!(
-        matches!(error, FitError::NonFinite { epoch: 1, .. }),
-        "{error}"
-    );
+    // Most trainings at this rate end with every ReLU at 0 and a large loss; some overflow first.
+    let failed = |seed| fit(&config(seed), &dataset, &mut Record::default()).err();
+    let error = (0..20).find_map(failed).expect("one of 20 seeds");
+    assert!(matches!(error, FitError::NonFinite { .. }), "{error}");
     assert!(
         error.to_string().contains("try a smaller learning rate"),
         "{error}"

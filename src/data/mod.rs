@@ -13,4 +13,4 @@ mod split;
 pub use batches::Batches;
 pub use dataset::{DataError, Dataset};
 pub use idx::{IdxError, Images, read_images, read_labels};
-pub use split::Split;
+pub use split::{Shift, Split};

@@ -28,6 +28,8 @@ pub struct Config {
     pub optimizer: OptimizerKind,
     /// How the learning rate varies over the training.
     pub schedule: Schedule,
+    /// Pixels by which a training image is moved at random, up to, in each direction.
+    pub shift: u32,
     /// The distribution of the initial weights.
     pub init: Init,
     /// Seed of the initial weights and of the order of the images.
@@ -165,9 +167,10 @@ impl Preset {
                 data: None,
                 epochs: 6,
                 batch_size: 100,
-                learning_rate: 0.003,
+                learning_rate: 0.006,
                 optimizer: OptimizerKind::Adam,
                 schedule: Schedule::OneCycle,
+                shift: 1,
                 init: Init::Kaiming,
                 seed: 0,
                 threads: None,
@@ -177,6 +180,7 @@ impl Preset {
                 epochs: 100,
                 learning_rate: 1e-4,
                 schedule: Schedule::Constant,
+                shift: 0,
                 init: Init::Article,
                 ..Config::default()
             },
@@ -226,6 +230,12 @@ impl Config {
         max: 65_536,
         text: "from 1 to 65,536",
     };
+    /// What [`shift`](Self::shift) may be.
+    pub const SHIFT: WholeRange = WholeRange {
+        min: 0,
+        max: 100,
+        text: "from 0 to 100",
+    };
     /// What [`threads`](Self::threads) may be.
     pub const THREADS: WholeRange = WholeRange {
         min: 1,
@@ -250,6 +260,7 @@ impl Config {
         for (setting, number, range) in [
             ("epochs", self.epochs as u64, Self::EPOCHS),
             ("batch_size", self.batch_size as u64, Self::BATCH_SIZE),
+            ("shift", u64::from(self.shift), Self::SHIFT),
             ("threads", threads, Self::THREADS),
             ("seed", self.seed, Self::SEED),
         ] {

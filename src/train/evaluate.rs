@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 
-use crate::data::{Batches, Split};
+use crate::data::{Batches, Shift, Split};
 use crate::nn::{count_correct, cross_entropy};
 use crate::train::Metrics;
 
@@ -17,7 +17,7 @@ const EVALUATION_BATCH: usize = 500;
 pub fn evaluate(network: &impl Module, split: &Split, device: &Device) -> Result<Metrics> {
     let mut sum = Sum::default();
     for indices in &Batches::sequential(split.len() as u32, EVALUATION_BATCH) {
-        let (images, labels) = tensors(split, indices, device)?;
+        let (images, labels) = tensors(split, indices, None, device)?;
         let logits = network.forward(&images)?;
         let loss = cross_entropy(&logits, &labels)?.to_scalar::<f32>()?;
         sum.add(
@@ -29,13 +29,22 @@ pub fn evaluate(network: &impl Module, split: &Split, device: &Device) -> Result
     Ok(sum.mean())
 }
 
-/// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, and (N,) u32.
+/// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, moved if `shift`
+/// says so, and (N,) u32.
 ///
 /// # Errors
 /// What the device says.
-pub fn tensors(split: &Split, indices: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
+pub fn tensors(
+    split: &Split,
+    indices: &[u32],
+    shift: Option<Shift>,
+    device: &Device,
+) -> Result<(Tensor, Tensor)> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    split.gather(indices, &mut pixels, &mut labels);
+    match shift {
+        Some(shift) => split.gather_shifted(indices, shift, &mut pixels, &mut labels),
+        None => split.gather(indices, &mut pixels, &mut labels),
+    }
     let images: Vec<f32> = pixels
         .iter()
         .map(|pixel| f32::from(*pixel) / 255.0)

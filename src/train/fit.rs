@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::Var;
 use candle_nn::{Module as _, Optimizer};
 
-use crate::data::{Batches, DataError, Dataset};
+use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
     self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig, count_correct, cross_entropy,
 };
@@ -146,6 +146,11 @@ fn run<O: Optimizer>(
     let mut update = 0;
     for epoch in 1..=config.epochs {
         let began = Instant::now();
+        let shift = Shift {
+            pixels: config.shift,
+            seed: config.seed,
+            epoch: epoch as u32,
+        };
         let mut sum = Sum::default();
         for indices in &Batches::shuffled(
             train.len() as u32,
@@ -153,7 +158,7 @@ fn run<O: Optimizer>(
             config.seed,
             epoch as u64,
         ) {
-            let (images, labels) = tensors(train, indices, &device)?;
+            let (images, labels) = tensors(train, indices, Some(shift), &device)?;
             let learning_rate = config.schedule.rate(config.learning_rate, update, updates);
             optimizer.set_learning_rate(learning_rate);
             let logits = network.forward(&images)?; // (N, classes)

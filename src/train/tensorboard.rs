@@ -165,6 +165,7 @@ fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
         ("learning_rate", config.learning_rate.into()),
         ("optimizer", config.optimizer.name().into()),
         ("schedule", config.schedule.name().into()),
+        ("shift", HParam::Number(f64::from(config.shift))),
         ("init", config.init.name().into()),
         ("seed", HParam::Number(config.seed as f64)),
     ]

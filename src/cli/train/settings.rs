@@ -41,6 +41,9 @@ pub struct Flags {
     /// How the learning rate varies over the training
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
+    /// Pixels by which each training image is moved at random, up to, in each direction; 0 for none
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(Config::SHIFT), allow_negative_numbers = true)]
+    shift: Option<u32>,
     /// Seed of the initial weights and of the order of the images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(Config::SEED), allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -111,6 +114,7 @@ impl Flags {
         config.schedule = self
             .schedule
             .map_or(config.schedule, ScheduleName::schedule);
+        config.shift = self.shift.unwrap_or(config.shift);
         config.seed = self.seed.unwrap_or(config.seed);
         config.threads = self.threads.or(config.threads);
         config.device = self.device.unwrap_or(config.device);

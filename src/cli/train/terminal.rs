@@ -182,13 +182,14 @@ fn closing(end: &End<'_>) -> String {
     text
 }
 
-/// `article network, 104,342 parameters · Adam, one-cycle to 0.003 · batch 100 · seed 0 · 2 threads`
+/// `article network, 104,342 parameters · Adam, one-cycle to 0.006 · batch 100, shift 1 · seed 0 · 2 threads`
 fn recipe(start: &Start<'_>) -> String {
     let Config {
         optimizer,
         schedule,
         learning_rate,
         batch_size,
+        shift,
         seed,
         device,
         ..
@@ -208,8 +209,12 @@ fn recipe(start: &Start<'_>) -> String {
         1 => "1 thread".to_owned(),
         threads => format!("{threads} threads"),
     };
+    let shift = match shift {
+        0 => String::new(),
+        pixels => format!(", shift {pixels}"),
+    };
     let mut text = format!(
-        "article network, {parameters} parameters · {optimizer}, {schedule} · batch {batch_size} · \
+        "article network, {parameters} parameters · {optimizer}, {schedule} · batch {batch_size}{shift} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {
