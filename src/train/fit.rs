@@ -4,13 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::Var;
-use candle_nn::{Module as _, Optimizer};
+use candle_nn::Optimizer;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
-use crate::nn::{
-    self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig, count_correct, cross_entropy,
-};
-use crate::train::evaluate::{Sum, evaluate, tensors};
+use crate::nn::{self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig};
+use crate::train::evaluate::{Sum, evaluate};
+use crate::train::step::Step;
 use crate::train::{
     Batch, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer, OptimizerKind, Start,
 };
@@ -126,7 +125,8 @@ fn run<O: Optimizer>(
         dataset.classes(),
         parameters.builder(&device),
     )?;
-    let mut optimizer = optimizer(parameters.vars_in_order())?;
+    let vars = parameters.vars_in_order();
+    let mut optimizer = optimizer(vars.clone())?;
 
     let train = dataset.train();
     let updates_per_epoch = train.len().div_ceil(config.batch_size);
@@ -151,6 +151,13 @@ fn run<O: Optimizer>(
             seed: config.seed,
             epoch: epoch as u32,
         };
+        let step = Step {
+            network: &network,
+            parameters: &vars,
+            split: train,
+            shift,
+            device: &device,
+        };
         let mut sum = Sum::default();
         for indices in &Batches::shuffled(
             train.len() as u32,
@@ -158,26 +165,21 @@ fn run<O: Optimizer>(
             config.seed,
             epoch as u64,
         ) {
-            let (images, labels) = tensors(train, indices, Some(shift), &device)?;
             let learning_rate = config.schedule.rate(config.learning_rate, update, updates);
             optimizer.set_learning_rate(learning_rate);
-            let logits = network.forward(&images)?; // (N, classes)
-            let loss = cross_entropy(&logits, &labels)?;
-            optimizer.step(&loss.backward()?)?;
+            let (grads, batch_sum) = step.gradients(indices)?;
+            optimizer.step(&grads)?;
             update += 1;
-            let loss = f64::from(loss.to_scalar::<f32>()?);
-            if !loss.is_finite() {
+            let train = batch_sum.mean();
+            if !train.loss.is_finite() {
                 return Err(FitError::NonFinite {
-                    loss,
+                    loss: train.loss,
                     epoch,
                     update,
                     learning_rate,
                 });
             }
-            let mut batch_sum = Sum::default();
-            batch_sum.add(loss, count_correct(&logits, &labels)?, indices.len());
             sum.extend(&batch_sum);
-            let train = batch_sum.mean();
             let batch = Batch {
                 update,
                 epoch,

@@ -4,6 +4,7 @@ mod config;
 mod evaluate;
 mod fit;
 mod observer;
+mod step;
 mod tensorboard;
 
 pub use crate::nn::Schedule;

@@ -1,0 +1,69 @@
+//! One batch forward and backward.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Result, Tensor, Var};
+use candle_nn::Module;
+use rayon::prelude::*;
+
+use crate::data::{Shift, Split};
+use crate::nn::{count_correct, cross_entropy};
+use crate::train::evaluate::{Sum, tensors};
+
+/// What a batch is computed from.
+pub struct Step<'a, M> {
+    /// The network.
+    pub network: &'a M,
+    /// Its parameters.
+    pub parameters: &'a [Var],
+    /// The images.
+    pub split: &'a Split,
+    /// How they are moved.
+    pub shift: Shift,
+    /// Where they are computed.
+    pub device: &'a Device,
+}
+
+impl<M: Module + Sync> Step<'_, M> {
+    /// The gradients of the mean loss over the images at `indices`, and their loss and right
+    /// answers.
+    ///
+    /// On the CPU the two halves of the batch run at the same time, each through a graph of its
+    /// own: what candle does between our ops keeps two threads busy then, and threads do not fall
+    /// asleep between two ops. The halves are the same for any number of threads, and their
+    /// gradients are added in order.
+    ///
+    /// # Errors
+    /// What the network and the device say.
+    pub fn gradients(&self, indices: &[u32]) -> Result<(GradStore, Sum)> {
+        let halves = match self.device {
+            Device::Cpu => indices.len().div_ceil(2),
+            _ => indices.len(),
+        };
+        let parts = indices.par_chunks(halves.max(1)).map(|part| {
+            let (images, labels) = tensors(self.split, part, Some(self.shift), self.device)?;
+            let logits = self.network.forward(&images)?; // (N, classes)
+            let loss = cross_entropy(&logits, &labels)?;
+            let share = part.len() as f64 / indices.len() as f64;
+            let grads = (&loss * share)?.backward()?;
+            let mut sum = Sum::default();
+            let loss = f64::from(loss.to_scalar::<f32>()?);
+            sum.add(loss, count_correct(&logits, &labels)?, part.len());
+            Ok((grads, sum))
+        });
+        let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
+        let Some((mut grads, mut sum)) = parts.next() else {
+            let none = Tensor::zeros((), candle_core::DType::F32, self.device)?;
+            return Ok((none.backward()?, Sum::default()));
+        };
+        for (other, other_sum) in parts {
+            for parameter in self.parameters {
+                if let (Some(a), Some(b)) = (grads.get(parameter), other.get(parameter)) {
+                    let both = (a + b)?;
+                    grads.insert(parameter, both);
+                }
+            }
+            sum.extend(&other_sum);
+        }
+        Ok((grads, sum))
+    }
+}
