@@ -126,7 +126,7 @@ impl Report for Terminal {
 
     fn epoch(&mut self, epoch: &Epoch, times: Times) -> io::Result<()> {
         self.print(&format!(
-            "{}{:>13}{:>10}{:>18}{:>10}{:>9}\n",
+            "{}{:>13}{:>10}{:>18}{:>10} {:>8}\n",
             self.count(epoch.epoch),
             loss(epoch.train.loss),
             percent(epoch.train.accuracy),
