@@ -4,7 +4,7 @@ PYTHON ?= python3
 LOGDIR ?= runs
 INTEROP_RUN ?= target/interop
 SEEDS = 1 2 3
-REFERENCE_RUNS = $(SEEDS:%=runs/default-%)
+REFERENCE_RUNS = $(SEEDS:%=runs/default-%) runs/article
 TENSORBOARD = .venv/bin/tensorboard
 CLIPPY = cargo clippy --locked --workspace --all-targets
 # What the logger alone may weigh: crates that it names, and crates in its tree (tensorboard-rs has 35).
@@ -52,6 +52,7 @@ runs: build ## train the reference runs in runs/ again, and write down what they
 	for seed in $(SEEDS); do \
 		cargo run --release --locked --quiet -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
 	done
+	cargo run --release --locked --quiet -- train --preset article --log epochs,settings --logdir runs/article --overwrite
 	@# The names of event files hold the machine's name and a process number, which say nothing here.
 	for file in $(REFERENCE_RUNS:%=%/*tfevents*) $(REFERENCE_RUNS:%=%/*/*tfevents*); do \
 		mv $$file $$(echo $$file | sed -E 's/(tfevents\.[0-9]+)\..*\.([0-9]+)$$/\1.localhost.1.\2/'); \
