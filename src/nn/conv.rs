@@ -5,7 +5,7 @@ use candle_nn::{Conv2dConfig, Init, Module, VarBuilder, init};
 
 use crate::nn::composed;
 use crate::nn::kernel::conv::Conv;
-use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 
 /// Convolves `input` (N, in, H, W) with `weight` (out, in, K, K) and adds `bias` (out): candle's
 /// `conv2d` and its bias in one op, several times as fast on a CPU, backward too.
@@ -108,12 +108,7 @@ impl CustomOp3 for ConvOp {
                 })
             })
         })?;
-        let grad_input = grad_input
-            .map(|grad| Tensor::from_vec(grad, input.shape(), input.device()))
-            .transpose()?;
-        let grad_weight = Tensor::from_vec(grad_weight, weight.shape(), weight.device())?;
-        let grad_bias = Tensor::from_vec(grad_bias, bias.shape(), bias.device())?;
-        Ok((grad_input, Some(grad_weight), Some(grad_bias)))
+        to_grads([input, weight, bias], (grad_input, grad_weight, grad_bias))
     }
 }
 

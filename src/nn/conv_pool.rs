@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::nn::kernel::conv_pool::ConvPool;
 use crate::nn::kernel::simd::InstructionSet;
-use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 use crate::nn::{convolve, max_pool2d, relu};
 
 /// `relu(max_pool2d(convolve(input, weight, bias), 2, 2))`, with stride 1 and as much padding as
@@ -131,11 +131,6 @@ impl CustomOp3 for ConvPoolOp {
                 })
             })
         })?;
-        let grad_input = grad_input
-            .map(|grad| Tensor::from_vec(grad, input.shape(), input.device()))
-            .transpose()?;
-        let grad_weight = Tensor::from_vec(grad_weight, weight.shape(), weight.device())?;
-        let grad_bias = Tensor::from_vec(grad_bias, bias.shape(), bias.device())?;
-        Ok((grad_input, Some(grad_weight), Some(grad_bias)))
+        to_grads([input, weight, bias], (grad_input, grad_weight, grad_bias))
     }
 }

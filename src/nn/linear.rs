@@ -5,7 +5,7 @@ use candle_nn::{Init, Module, VarBuilder, init};
 
 use crate::nn::composed;
 use crate::nn::kernel::matmul::{Matrix, par_matmul};
-use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 
 /// `input weightᵀ + bias`, for an input (N, in), a weight (out, in) and a bias (out).
 ///
@@ -105,13 +105,7 @@ impl CustomOp3 for AffineOp {
                 Ok(())
             })
         })?;
-        let device = input.device();
-        let grad_input = grad_input
-            .map(|grad| Tensor::from_vec(grad, input.shape(), device))
-            .transpose()?;
-        let grad_weight = Tensor::from_vec(grad_weight, weight.shape(), device)?;
-        let grad_bias = Tensor::from_vec(grad_bias, bias.shape(), device)?;
-        Ok((grad_input, Some(grad_weight), Some(grad_bias)))
+        to_grads([input, weight, bias], (grad_input, grad_weight, grad_bias))
     }
 }
 

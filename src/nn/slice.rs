@@ -45,6 +45,20 @@ pub fn with_f32<T>(op: &str, tensor: &Tensor, read: impl FnOnce(&[f32]) -> Resul
     }
 }
 
+/// The gradients of a layer's input, weight and bias as tensors of their shapes: what `bwd` of a
+/// [`candle_core::CustomOp3`] gives.
+pub fn to_grads(
+    [input, weight, bias]: [&Tensor; 3],
+    (grad_input, grad_weight, grad_bias): (Option<Vec<f32>>, Vec<f32>, Vec<f32>),
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    let like = |tensor: &Tensor, grad| Tensor::from_vec(grad, tensor.shape(), tensor.device());
+    Ok((
+        grad_input.map(|grad| like(input, grad)).transpose()?,
+        Some(like(weight, grad_weight)?),
+        Some(like(bias, grad_bias)?),
+    ))
+}
+
 /// Whether a tensor can go through our own kernels: f32 on the CPU. Others take candle's ops.
 pub fn has_kernel(tensor: &Tensor) -> bool {
     matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32

@@ -6,7 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, STOPPED};
+use super::{ConvPool, Images, STOPPED};
 use crate::nn::kernel::simd::{chunk, numbers, pool_relu, whole_numbers};
 
 /// Puts the weight (out, in, K, K) into blocks of `lanes` channels: (block, in, K, K, lane), zeros
@@ -23,14 +23,12 @@ pub fn pack(conv: &ConvPool, weight: &[f32], lanes: usize) -> Vec<f32> {
     pack
 }
 
-/// Some images of a batch.
+/// The pass over some images.
 pub struct Shard<'a> {
     pub conv: &'a ConvPool,
     pub pack: &'a [f32],
     pub bias: &'a [f32],
-    pub input: &'a [f32],
-    pub output: &'a mut [f32],
-    pub winners: &'a mut [u8],
+    pub images: Images<'a>,
 }
 
 impl WithSimd for Shard<'_> {
@@ -53,10 +51,7 @@ impl Shard<'_> {
         let conv = self.conv;
         let tiles = conv.out_width().div_ceil(COLUMNS);
         let mut padded = Padded::new(conv, tiles * 2 * COLUMNS);
-        let images = self.input.chunks_exact(conv.image_len());
-        let outputs = self.output.chunks_exact_mut(conv.out_len());
-        let winners = self.winners.chunks_exact_mut(conv.out_len());
-        for ((image, output), winners) in images.zip(outputs).zip(winners) {
+        for (image, (output, winners)) in self.images.each(conv) {
             padded.fill(conv, image);
             for (block, pack) in self
                 .pack

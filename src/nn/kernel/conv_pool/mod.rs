@@ -93,33 +93,33 @@ impl ConvPool {
             let (winners_part, winners_rest) = winners.split_at_mut(out_len);
             (output, winners) = (rest, winners_rest);
             let input = &input[range.start * self.image_len()..range.end * self.image_len()];
-            tasks.push((input, part, winners_part));
+            tasks.push(Images {
+                input,
+                output: part,
+                winners: winners_part,
+            });
         }
         // A vector holds output channels if these fill it as well as the output's columns would.
         let lanes = self.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
         if filled(self.channels_out) > filled(self.out_width()) {
             let pack = channels::pack(self, weight, lanes);
-            tasks.into_par_iter().for_each(|(input, output, winners)| {
+            tasks.into_par_iter().for_each(|images| {
                 let shard = channels::Shard {
                     conv: self,
                     pack: &pack,
                     bias,
-                    input,
-                    output,
-                    winners,
+                    images,
                 };
                 self.instruction_set.run(shard);
             });
         } else {
-            tasks.into_par_iter().for_each(|(input, output, winners)| {
+            tasks.into_par_iter().for_each(|images| {
                 let shard = rows::Shard {
                     conv: self,
                     weight,
                     bias,
-                    input,
-                    output,
-                    winners,
+                    images,
                 };
                 self.instruction_set.run(shard);
             });
@@ -188,6 +188,28 @@ impl ConvPool {
                 .for_each(|(sum, part)| *sum += part);
         }
         (patches.unpack(&grad_weight), grad_bias)
+    }
+}
+
+/// Some images of a batch, and where what comes of them goes.
+struct Images<'a> {
+    input: &'a [f32],
+    output: &'a mut [f32],
+    winners: &'a mut [u8],
+}
+
+impl<'a> Images<'a> {
+    /// One image after the other: its pixels, its output and its winner bytes.
+    #[inline(always)]
+    fn each(
+        self,
+        conv: &ConvPool,
+    ) -> impl Iterator<Item = (&'a [f32], (&'a mut [f32], &'a mut [u8]))> {
+        let outputs = self.output.chunks_exact_mut(conv.out_len());
+        let winners = self.winners.chunks_exact_mut(conv.out_len());
+        self.input
+            .chunks_exact(conv.image_len())
+            .zip(outputs.zip(winners))
     }
 }
 

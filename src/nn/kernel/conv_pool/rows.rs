@@ -5,17 +5,15 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, STOPPED};
+use super::{ConvPool, Images, STOPPED};
 use crate::nn::kernel::simd::{load, numbers, pool_relu, whole_numbers};
 
-/// Some images of a batch.
+/// The pass over some images.
 pub struct Shard<'a> {
     pub conv: &'a ConvPool,
     pub weight: &'a [f32],
     pub bias: &'a [f32],
-    pub input: &'a [f32],
-    pub output: &'a mut [f32],
-    pub winners: &'a mut [u8],
+    pub images: Images<'a>,
 }
 
 impl WithSimd for Shard<'_> {
@@ -39,10 +37,7 @@ impl Shard<'_> {
         let tiles = conv.out_width().div_ceil(S::F32_LANES);
         let mut planes = Planes::new(conv, tiles * S::F32_LANES);
         let pack = pack::<CHANNELS>(conv, self.weight);
-        let images = self.input.chunks_exact(conv.image_len());
-        let outputs = self.output.chunks_exact_mut(conv.out_len());
-        let winners = self.winners.chunks_exact_mut(conv.out_len());
-        for ((image, output), winners) in images.zip(outputs).zip(winners) {
+        for (image, (output, winners)) in self.images.each(conv) {
             planes.fill(conv, image);
             for (block, weights) in pack.chunks_exact(conv.taps()).enumerate() {
                 let first = block * CHANNELS;
