@@ -5,9 +5,6 @@ use std::sync::OnceLock;
 use pulp::bytemuck::cast_slice;
 use pulp::{Scalar, Simd, WithSimd};
 
-/// What [`InstructionSet::current`] found, or was told.
-static SELECTED: OnceLock<InstructionSet> = OnceLock::new();
-
 /// A family of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
@@ -22,40 +19,19 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// The set that ops use: the one that was [selected](Self::select), else the widest of this
-    /// machine.
+    /// The set that ops use: the widest of this machine.
     pub fn current() -> Self {
-        *SELECTED.get_or_init(|| {
+        static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
             let available = Self::available();
             available[available.len() - 1]
         })
-    }
-
-    /// Makes every op of this process use this set, for comparisons and tests.
-    ///
-    /// # Errors
-    /// A set that this machine lacks; another one being in use already. Gives that in use.
-    pub fn select(self) -> Result<(), Self> {
-        if self.is_available() && *SELECTED.get_or_init(|| self) == self {
-            return Ok(());
-        }
-        Err(Self::current())
     }
 
     /// The sets of this machine, the widest last.
     pub fn available() -> Vec<Self> {
         let all = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
         all.into_iter().filter(|set| set.is_available()).collect()
-    }
-
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Neon => "neon",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-        }
     }
 
     fn is_available(self) -> bool {

@@ -282,7 +282,7 @@ mod tests {
                 conv.backward(&input, &weight, &grad_sums, Some(&mut grad_input));
 
             for instruction_set in InstructionSet::available() {
-                let what = format!("{} {conv:?}", instruction_set.name());
+                let what = format!("{instruction_set:?} {conv:?}");
                 let fused = ConvPool {
                     channels_in,
                     height,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_portable_set_is_always_there_and_names_are_unique() {
+    fn the_portable_set_is_always_there_and_the_widest_comes_last() {
         let available = InstructionSet::available();
         assert_eq!(available[0], InstructionSet::Portable);
         assert!(
