@@ -12,8 +12,8 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser proto runs interop screenshots clean \
-	.venv .venv-browser .venv-torch
+.PHONY: help build tensorboard check crates test test-browser proto runs interop bench-peers \
+	screenshots clean .venv .venv-browser .venv-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ interop: .venv-torch ## train a little, and compare our logits with PyTorch's
 	cargo run --release --locked -- train --epochs 1 --logdir $(INTEROP_RUN) --overwrite --quiet
 	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors \
 		| .venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors
+
+bench-peers: build .venv-torch ## time an epoch against PyTorch, in turn (a quiet machine, about 4 min)
+	.venv-torch/bin/python benches/peers/peers.py target/release/cnn-tb
 
 screenshots: .venv .venv-browser ## photograph stock TensorBoard on the reference runs for docs/images
 	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png
