@@ -1,7 +1,7 @@
 //! One batch forward and backward.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Var, bail};
 use candle_nn::Module;
 use rayon::prelude::*;
 
@@ -33,7 +33,7 @@ impl<M: Module + Sync> Step<'_, M> {
     /// gradients are added in order.
     ///
     /// # Errors
-    /// What the network and the device say.
+    /// No images; what the network and the device say.
     pub fn gradients(&self, indices: &[u32]) -> Result<(GradStore, Sum)> {
         let halves = match self.device {
             Device::Cpu => indices.len().div_ceil(2),
@@ -52,8 +52,7 @@ impl<M: Module + Sync> Step<'_, M> {
         });
         let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
         let Some((mut grads, mut sum)) = parts.next() else {
-            let none = Tensor::zeros((), candle_core::DType::F32, self.device)?;
-            return Ok((none.backward()?, Sum::default()));
+            bail!("a batch of no images has no gradients");
         };
         for (other, other_sum) in parts {
             for parameter in self.parameters {

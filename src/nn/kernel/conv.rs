@@ -184,14 +184,8 @@ impl Conv {
         let mut grad_weight = vec![0.0; self.channels_out * self.patch_len()];
         let mut grad_bias = vec![0.0; self.channels_out];
         for (weight, bias) in partial {
-            grad_weight
-                .iter_mut()
-                .zip(weight)
-                .for_each(|(sum, part)| *sum += part);
-            grad_bias
-                .iter_mut()
-                .zip(bias)
-                .for_each(|(sum, part)| *sum += part);
+            shard::add(&mut grad_weight, &weight);
+            shard::add(&mut grad_bias, &bias);
         }
         (grad_weight, grad_bias)
     }

@@ -15,6 +15,13 @@ pub fn shards(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<
     (0..parts).map(move |part| count * part / parts..count * (part + 1) / parts)
 }
 
+/// Adds a shard's numbers to the sum of those before it.
+pub fn add(sum: &mut [f32], part: &[f32]) {
+    sum.iter_mut()
+        .zip(part)
+        .for_each(|(sum, part)| *sum += part);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -238,6 +238,7 @@ impl Step<'_> {
         match grad_padded {
             None => {
                 'all: for &(patch, grad) in self.found {
+                    debug_assert!(patch + distance[N - 1] + S::F32_LANES <= self.padded.len());
                     let grad = simd.splat_f32s(grad);
                     for i in 0..N {
                         let Some(pixels) = load::<S>(self.padded, patch + distance[i]) else {
@@ -251,6 +252,7 @@ impl Step<'_> {
                 let weight: [S::f32s; N] =
                     std::array::from_fn(|i| vector(self.weight, i).unwrap_or(zero));
                 'all: for &(patch, grad) in self.found {
+                    debug_assert!(patch + distance[N - 1] + S::F32_LANES <= self.padded.len());
                     let grad = simd.splat_f32s(grad);
                     for i in 0..N {
                         let at = patch + distance[i];

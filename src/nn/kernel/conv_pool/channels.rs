@@ -134,6 +134,7 @@ fn convolve<S: Simd, const COLUMNS: usize>(
             for (upper, &weight) in (row..row + conv.kernel_size).zip(&mut weights) {
                 let lower = chunk::<COLUMNS>(&padded.pixels, upper + padded.width);
                 let upper = chunk::<COLUMNS>(&padded.pixels, upper);
+                debug_assert!(upper.is_some() && lower.is_some(), "too little padding");
                 let (Some(upper), Some(lower)) = (upper, lower) else {
                     return sums;
                 };

@@ -136,12 +136,14 @@ fn convolve<S: Simd, const CHANNELS: usize>(
             for (kx, weights) in (0..conv.kernel_size).zip(&mut weights) {
                 let (row, column) = (2 * y + ky, 2 * x + kx);
                 let load = |y, x| load::<S>(&planes.pixels, planes.at(channel, y, x));
-                let (Some(a), Some(b), Some(c), Some(d)) = (
+                let window = (
                     load(row, column),
                     load(row, column + 1),
                     load(row + 1, column),
                     load(row + 1, column + 1),
-                ) else {
+                );
+                debug_assert!(window.3.is_some(), "too little padding");
+                let (Some(a), Some(b), Some(c), Some(d)) = window else {
                     return sums;
                 };
                 let window = [a, b, c, d];
