@@ -45,6 +45,22 @@ pub fn with_f32<T>(op: &str, tensor: &Tensor, read: impl FnOnce(&[f32]) -> Resul
     }
 }
 
+/// As [`with_f32`], for several tensors.
+pub fn with_f32s<T>(
+    op: &str,
+    tensors: &[&Tensor],
+    read: impl FnOnce(&[&[f32]]) -> Result<T>,
+) -> Result<T> {
+    let tensors = tensors.iter().map(|tensor| tensor.contiguous());
+    let tensors = tensors.collect::<Result<Vec<_>>>()?;
+    let locked: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let slices = locked.iter().map(|(storage, layout)| match &**storage {
+        Storage::Cpu(storage) => f32_slice(op, storage, layout),
+        _ => bail!("{op} runs on the CPU"),
+    });
+    read(&slices.collect::<Result<Vec<_>>>()?)
+}
+
 /// The gradients of a layer's input, weight and bias as tensors of their shapes: what `bwd` of a
 /// [`candle_core::CustomOp3`] gives.
 pub fn to_grads(

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::Var;
-use candle_nn::Optimizer;
+use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
-use crate::nn::{self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig};
+use crate::nn::{self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig, StepParts};
 use crate::train::evaluate::{Sum, evaluate};
 use crate::train::step::Step;
 use crate::train::{
@@ -110,7 +110,7 @@ pub fn fit(
     })
 }
 
-fn run<O: Optimizer>(
+fn run<O: StepParts>(
     config: &Config,
     dataset: &Dataset,
     observer: &mut dyn Observer,
@@ -130,7 +130,7 @@ fn run<O: Optimizer>(
         parameters.builder(&device),
     )?;
     let vars = parameters.vars_in_order();
-    let mut optimizer = optimizer(vars.clone())?;
+    let mut optimizer = optimizer(vars)?;
 
     let train = dataset.train();
     let updates_per_epoch = train.len().div_ceil(config.batch_size);
@@ -157,7 +157,6 @@ fn run<O: Optimizer>(
         };
         let step = Step {
             network: &network,
-            parameters: &vars,
             split: train,
             shift,
             device: &device,
@@ -172,7 +171,7 @@ fn run<O: Optimizer>(
             let learning_rate = config.schedule.rate(config.learning_rate, update, updates);
             optimizer.set_learning_rate(learning_rate);
             let (grads, batch_sum) = step.gradients(indices)?;
-            optimizer.step(&grads)?;
+            optimizer.step_parts(&grads)?;
             update += 1;
             let train = batch_sum.mean();
             if !train.loss.is_finite() {

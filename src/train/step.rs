@@ -1,7 +1,7 @@
 //! One batch forward and backward.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Var, bail};
+use candle_core::{Device, Result};
 use candle_nn::Module;
 use rayon::prelude::*;
 
@@ -13,8 +13,6 @@ use crate::train::evaluate::{Sum, tensors};
 pub struct Step<'a, M> {
     /// The network.
     pub network: &'a M,
-    /// Its parameters.
-    pub parameters: &'a [Var],
     /// The images.
     pub split: &'a Split,
     /// How they are moved.
@@ -24,17 +22,16 @@ pub struct Step<'a, M> {
 }
 
 impl<M: Module + Sync> Step<'_, M> {
-    /// The gradients of the mean loss over the images at `indices`, and their loss and right
-    /// answers.
+    /// The gradients of the mean loss over the images at `indices`, in parts that are to be added up
+    /// in order, and their loss and right answers.
     ///
     /// On the CPU the two halves of the batch run at the same time, each through a graph of its
     /// own: what candle does between our ops keeps two threads busy then, and threads do not fall
-    /// asleep between two ops. The halves are the same for any number of threads, and their
-    /// gradients are added in order.
+    /// asleep between two ops. The halves are the same for any number of threads.
     ///
     /// # Errors
-    /// No images; what the network and the device say.
-    pub fn gradients(&self, indices: &[u32]) -> Result<(GradStore, Sum)> {
+    /// What the network and the device say.
+    pub fn gradients(&self, indices: &[u32]) -> Result<(Vec<GradStore>, Sum)> {
         let halves = match self.device {
             Device::Cpu => indices.len().div_ceil(2),
             _ => indices.len(),
@@ -50,19 +47,10 @@ impl<M: Module + Sync> Step<'_, M> {
             sum.add(loss, count_correct(&logits, &labels)?, part.len());
             Ok((grads, sum))
         });
-        let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
-        let Some((mut grads, mut sum)) = parts.next() else {
-            bail!("a batch of no images has no gradients");
-        };
-        for (other, other_sum) in parts {
-            for parameter in self.parameters {
-                if let (Some(a), Some(b)) = (grads.get(parameter), other.get(parameter)) {
-                    let both = (a + b)?;
-                    grads.insert(parameter, both);
-                }
-            }
-            sum.extend(&other_sum);
-        }
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let (grads, sums): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let mut sum = Sum::default();
+        sums.iter().for_each(|part| sum.extend(part));
         Ok((grads, sum))
     }
 }

@@ -113,7 +113,9 @@ pub fn par_matmul(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(out.len(), a.rows * b.columns, "output");
     let mut rest = out;
     let mut tasks = Vec::new();
-    for rows in shards(a.rows, shard::MATRIX) {
+    let products = a.rows * b.columns * a.columns;
+    let most = (products / shard::MATRIX_PRODUCTS).clamp(1, shard::MATRIX);
+    for rows in shards(a.rows, most) {
         let (part, tail) = rest.split_at_mut(rows.len() * b.columns);
         rest = tail;
         tasks.push((rows, part));

@@ -13,3 +13,4 @@ pub mod matmul;
 pub mod pool;
 pub mod shard;
 pub mod simd;
+pub mod update;

@@ -85,6 +85,50 @@ impl InstructionSet {
     }
 }
 
+/// Numbers that begin at a cache line: a vector of them never lies across two.
+pub struct Aligned {
+    numbers: Vec<f32>,
+    skipped: usize,
+    len: usize,
+}
+
+impl Aligned {
+    /// Bytes of a cache line, and of the widest vector.
+    const LINE: usize = 64;
+
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let numbers = vec![0.0f32; len + Self::LINE / size_of::<f32>()];
+        let skipped = numbers.as_ptr().align_offset(Self::LINE);
+        Self {
+            // An allocator that cannot tell costs speed, no more.
+            skipped: skipped.min(numbers.len() - len),
+            numbers,
+            len,
+        }
+    }
+
+    /// The numbers.
+    pub fn numbers(&self) -> &[f32] {
+        &self.numbers[self.skipped..][..self.len]
+    }
+
+    /// The numbers, to be changed.
+    pub fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.numbers[self.skipped..][..self.len]
+    }
+
+    /// The numbers as vectors, without those that fill none.
+    pub fn vectors<S: Simd>(&self) -> &[S::f32s] {
+        S::as_simd_f32s(self.numbers()).0
+    }
+
+    /// As [`vectors`](Self::vectors), to be changed.
+    pub fn vectors_mut<S: Simd>(&mut self) -> &mut [S::f32s] {
+        S::as_mut_simd_f32s(self.numbers_mut()).0
+    }
+}
+
 /// `N` pairs of numbers from `at` on; `None` if there are fewer.
 ///
 /// Kernels leave their loop for `None`, which never comes, instead of panicking: a loop that can
@@ -100,13 +144,6 @@ pub fn chunk<const N: usize>(numbers: &[f32], at: usize) -> Option<&[[f32; 2]; N
 pub fn load<S: Simd>(numbers: &[f32], at: usize) -> Option<S::f32s> {
     let numbers = numbers.get(at..)?.get(..S::F32_LANES)?;
     S::as_simd_f32s(numbers).0.first().copied()
-}
-
-/// The place of a vector from `at` on; `None` if there are fewer numbers than it holds.
-#[inline(always)]
-pub fn load_mut<S: Simd>(numbers: &mut [f32], at: usize) -> Option<&mut S::f32s> {
-    let numbers = numbers.get_mut(at..)?.get_mut(..S::F32_LANES)?;
-    S::as_mut_simd_f32s(numbers).0.first_mut()
 }
 
 /// Lane by lane the largest of each window's four numbers or 0, and which it was: the first among
@@ -136,16 +173,4 @@ pub fn pool_relu<S: Simd, const N: usize>(
         winner[i] = simd.select_u32s(stops, simd.splat_u32s(u32::from(stopped)), winner[i]);
     }
     (largest, winner)
-}
-
-/// The numbers of a vector.
-#[inline(always)]
-pub fn numbers<S: Simd>(vector: &S::f32s) -> &[f32] {
-    cast_slice(std::slice::from_ref(vector))
-}
-
-/// The whole numbers of a vector.
-#[inline(always)]
-pub fn whole_numbers<S: Simd>(vector: &S::u32s) -> &[u32] {
-    cast_slice(std::slice::from_ref(vector))
 }

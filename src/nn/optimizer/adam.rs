@@ -4,8 +4,11 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
-use super::update::{in_place, in_place_with};
-use crate::nn::slice::has_kernel;
+use super::StepParts;
+use super::update::{in_place, sum};
+use crate::nn::kernel::simd::InstructionSet;
+use crate::nn::kernel::update::{Formula, update};
+use crate::nn::slice::{has_kernel, with_f32s};
 
 /// The settings of [`Adam`]; the default is PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +62,7 @@ pub struct Moments {
 }
 
 /// The numbers of one step that are the same for every parameter.
+#[derive(Clone, Copy)]
 struct Step {
     /// 1 − β₁ and 1 − β₂, subtracted in f64: in f32 the second loses five digits.
     first_share: f32,
@@ -70,17 +74,20 @@ struct Step {
     second_scale: f32,
 }
 
-impl Step {
-    fn apply(&self, parameter: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32]) {
+impl Formula<2> for Step {
+    #[inline(always)]
+    fn apply(&self, parameters: &mut [f32], grads: &[f32], [first, second]: [&mut [f32]; 2]) {
         let moments = first.iter_mut().zip(second);
-        for ((parameter, grad), (first, second)) in parameter.iter_mut().zip(grad).zip(moments) {
+        for ((parameter, grad), (first, second)) in parameters.iter_mut().zip(grads).zip(moments) {
             *first += self.first_share * (grad - *first);
             *second = self.beta2 * *second + self.second_share * grad * grad;
             let root = second.sqrt() * self.second_scale + self.epsilon;
             *parameter = *parameter * self.decay - self.size * *first / root;
         }
     }
+}
 
+impl Step {
     fn apply_composed(&self, moments: &Moments, grad: &Tensor) -> Result<()> {
         let first = moments.first.as_tensor();
         let first = (first + ((grad - first)? * f64::from(self.first_share))?)?;
@@ -139,24 +146,7 @@ impl Optimizer for Adam {
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
-        let step = self.next_step();
-        for moments in &self.moments {
-            let Some(grad) = grads.get(&moments.parameter) else {
-                continue;
-            };
-            if !has_kernel(grad) {
-                step.apply_composed(moments, grad)?;
-                continue;
-            }
-            in_place(&moments.first, |first| {
-                in_place(&moments.second, |second| {
-                    in_place_with(&moments.parameter, grad, |parameter, grad| {
-                        step.apply(parameter, grad, first, second);
-                    })
-                })
-            })?;
-        }
-        Ok(())
+        self.step_parts(std::slice::from_ref(grads))
     }
 
     fn learning_rate(&self) -> f64 {
@@ -165,5 +155,33 @@ impl Optimizer for Adam {
 
     fn set_learning_rate(&mut self, learning_rate: f64) {
         self.config.learning_rate = learning_rate;
+    }
+}
+
+impl StepParts for Adam {
+    fn step_parts(&mut self, parts: &[GradStore]) -> Result<()> {
+        let step = self.next_step();
+        for moments in &self.moments {
+            let grads: Vec<_> = parts
+                .iter()
+                .filter_map(|part| part.get(&moments.parameter))
+                .collect();
+            if !grads.iter().all(|grad| has_kernel(grad)) {
+                step.apply_composed(moments, &sum(&grads)?)?;
+                continue;
+            }
+            with_f32s("adam", &grads, |grads| {
+                in_place(&moments.first, |first| {
+                    in_place(&moments.second, |second| {
+                        in_place(&moments.parameter, |parameter| {
+                            let set = InstructionSet::current();
+                            update(set, step, parameter, grads, [&mut *first, &mut *second]);
+                            Ok(())
+                        })
+                    })
+                })
+            })?;
+        }
+        Ok(())
     }
 }

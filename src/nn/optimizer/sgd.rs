@@ -4,8 +4,11 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
-use super::update::{in_place, in_place_with};
-use crate::nn::slice::has_kernel;
+use super::StepParts;
+use super::update::{in_place, sum};
+use crate::nn::kernel::simd::InstructionSet;
+use crate::nn::kernel::update::{Formula, update};
+use crate::nn::slice::{has_kernel, with_f32s};
 
 /// The settings of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +52,9 @@ pub struct Velocity {
     pub velocity: Var,
 }
 
-impl SgdConfig {
-    fn apply(&self, parameter: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
+impl Formula<1> for SgdConfig {
+    #[inline(always)]
+    fn apply(&self, parameters: &mut [f32], grads: &[f32], [velocities]: [&mut [f32]; 1]) {
         let (rate, momentum) = (self.learning_rate as f32, self.momentum as f32);
         let (along_grad, along_velocity) = if self.nesterov {
             (1.0, momentum)
@@ -58,13 +62,15 @@ impl SgdConfig {
             (0.0, 1.0)
         };
         let decay = self.weight_decay as f32;
-        for ((parameter, grad), velocity) in parameter.iter_mut().zip(grad).zip(velocity) {
+        for ((parameter, grad), velocity) in parameters.iter_mut().zip(grads).zip(velocities) {
             let grad = grad + decay * *parameter;
             *velocity = momentum * *velocity + grad;
             *parameter -= rate * (along_grad * grad + along_velocity * *velocity);
         }
     }
+}
 
+impl SgdConfig {
     fn apply_composed(&self, state: &Velocity, grad: &Tensor) -> Result<()> {
         let parameter = state.parameter.as_tensor().detach();
         let grad = (grad + (&parameter * self.weight_decay)?)?;
@@ -99,21 +105,7 @@ impl Optimizer for Sgd {
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
-        for state in &self.velocities {
-            let Some(grad) = grads.get(&state.parameter) else {
-                continue;
-            };
-            if !has_kernel(grad) {
-                self.config.apply_composed(state, grad)?;
-                continue;
-            }
-            in_place(&state.velocity, |velocity| {
-                in_place_with(&state.parameter, grad, |parameter, grad| {
-                    self.config.apply(parameter, grad, velocity);
-                })
-            })?;
-        }
-        Ok(())
+        self.step_parts(std::slice::from_ref(grads))
     }
 
     fn learning_rate(&self) -> f64 {
@@ -122,5 +114,30 @@ impl Optimizer for Sgd {
 
     fn set_learning_rate(&mut self, learning_rate: f64) {
         self.config.learning_rate = learning_rate;
+    }
+}
+
+impl StepParts for Sgd {
+    fn step_parts(&mut self, parts: &[GradStore]) -> Result<()> {
+        for state in &self.velocities {
+            let grads: Vec<_> = parts
+                .iter()
+                .filter_map(|part| part.get(&state.parameter))
+                .collect();
+            if !grads.iter().all(|grad| has_kernel(grad)) {
+                self.config.apply_composed(state, &sum(&grads)?)?;
+                continue;
+            }
+            with_f32s("sgd", &grads, |grads| {
+                in_place(&state.velocity, |velocity| {
+                    in_place(&state.parameter, |parameter| {
+                        let set = InstructionSet::current();
+                        update(set, self.config, parameter, grads, [&mut *velocity]);
+                        Ok(())
+                    })
+                })
+            })?;
+        }
+        Ok(())
     }
 }

@@ -4,10 +4,11 @@
 //! multiply-add takes one number of the input for all channels. The two rows are then pooled where
 //! they are.
 
+use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Images, STOPPED};
-use crate::nn::kernel::simd::{chunk, numbers, pool_relu, whole_numbers};
+use crate::nn::kernel::simd::{chunk, pool_relu};
 
 /// Puts the weight (out, in, K, K) into blocks of `lanes` channels: (block, in, K, K, lane), zeros
 /// in the lanes that are left over.
@@ -51,6 +52,11 @@ impl Shard<'_> {
         let conv = self.conv;
         let tiles = conv.out_width().div_ceil(COLUMNS);
         let mut padded = Padded::new(conv, tiles * 2 * COLUMNS);
+        // Of one block of channels: a vector for each pooled pixel, row by row with the columns that
+        // fill up the last tile.
+        let width = tiles * COLUMNS;
+        let mut largest = vec![simd.splat_f32s(0.0); conv.out_height() * width];
+        let mut places = vec![simd.splat_u32s(0); conv.out_height() * width];
         for (image, (output, winners)) in self.images.each(conv) {
             padded.fill(conv, image);
             for (block, pack) in self
@@ -60,28 +66,50 @@ impl Shard<'_> {
             {
                 let first = block * S::F32_LANES;
                 let bias = simd.partial_load_f32s(&self.bias[first..]);
-                for y in 0..conv.out_height() {
-                    for tile in 0..tiles {
-                        let x = tile * COLUMNS;
-                        let at = 2 * y * padded.width + 2 * x;
-                        let sums = convolve::<S, COLUMNS>(simd, conv, &padded, at, pack, bias);
-                        let (largest, winner) = pool_relu(simd, sums, STOPPED);
-                        let columns = COLUMNS.min(conv.out_width() - x);
-                        for i in 0..columns {
-                            let mut at = first * conv.out_pixels() + y * conv.out_width() + x + i;
-                            let largest = numbers::<S>(&largest[i]).iter();
-                            let winner = whole_numbers::<S>(&winner[i]);
-                            for (largest, winner) in largest.zip(winner) {
-                                if at < output.len() {
-                                    output[at] = *largest;
-                                    winners[at] = *winner as u8;
-                                }
-                                at += conv.out_pixels();
-                            }
-                        }
-                    }
+                let largest_tiles = largest.as_chunks_mut::<COLUMNS>().0.iter_mut();
+                let place_tiles = places.as_chunks_mut::<COLUMNS>().0.iter_mut();
+                for (tile, (largest, places)) in largest_tiles.zip(place_tiles).enumerate() {
+                    let at = tile / tiles * 2 * padded.width + tile % tiles * 2 * COLUMNS;
+                    let sums = convolve::<S, COLUMNS>(simd, conv, &padded, at, pack, bias);
+                    (*largest, *places) = pool_relu(simd, sums, STOPPED);
                 }
+                let last = conv.channels_out.min(first + S::F32_LANES);
+                let planes = first * conv.out_pixels()..last * conv.out_pixels();
+                let largest = cast_slice(&largest);
+                transpose(
+                    conv,
+                    width,
+                    largest,
+                    &mut output[planes.clone()],
+                    |number| number,
+                );
+                let places = cast_slice(&places);
+                transpose(conv, width, places, &mut winners[planes], |place: u32| {
+                    place as u8
+                });
             }
+        }
+    }
+}
+
+/// From a vector of channels for each pixel, in rows of `width` of them, to a plane for each channel.
+#[inline(always)]
+fn transpose<From: Copy, To>(
+    conv: &ConvPool,
+    width: usize,
+    pixels: &[From],
+    planes: &mut [To],
+    to: impl Fn(From) -> To,
+) {
+    let lanes = pixels.len() / (conv.out_height() * width);
+    for (channel, plane) in planes.chunks_exact_mut(conv.out_pixels()).enumerate() {
+        let rows = pixels.chunks_exact(width * lanes);
+        for (row, plane) in rows.zip(plane.chunks_exact_mut(conv.out_width())) {
+            let row = row[channel..].iter().step_by(lanes);
+            plane
+                .iter_mut()
+                .zip(row)
+                .for_each(|(plane, pixel)| *plane = to(*pixel));
         }
     }
 }

@@ -1,0 +1,152 @@
+//! The backward pass of a first layer with few channels, which needs no gradient of its input.
+//!
+//! Where a patch fills but a part of a vector, it is quicker to visit all four convolutions of each
+//! pooling window, with the gradients of those that lost set to 0, than the winners one by one: a
+//! vector then holds a row of windows, as in the forward pass.
+
+use pulp::{Simd, WithSimd};
+
+use super::forward_rows::Planes;
+use super::{ConvPool, Layer};
+use crate::nn::kernel::simd::Aligned;
+
+/// Some images of a batch. Gives the gradients of the weight (out, in, K, K) and of the bias, a
+/// vector for each number: [`add_lanes`] makes one of them.
+pub struct Shard<'a> {
+    pub conv: &'a ConvPool,
+    pub layer: Layer<'a>,
+}
+
+impl WithSimd for Shard<'_> {
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        match self.conv.kernel_size {
+            size if size % 5 == 0 => self.run::<S, 5, 3>(simd),
+            size if size % 3 == 0 => self.run::<S, 3, 2>(simd),
+            _ => self.run::<S, 1, 1>(simd),
+        }
+    }
+}
+
+impl Shard<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const TAPS: usize, const HALF: usize>(self, simd: S) -> (Vec<f32>, Vec<f32>) {
+        let conv = self.conv;
+        let mut planes = Planes::new(conv, S::F32_LANES);
+        let mut gates = Gates::new(conv, &planes, S::F32_LANES);
+        let count = conv.channels_out * conv.taps();
+        let mut sums = Aligned::zeros(count * S::F32_LANES);
+        let mut grad_bias = Aligned::zeros(conv.channels_out * S::F32_LANES);
+        for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
+            planes.fill(conv, image);
+            gates.widen(&self.layer.winners[i * conv.out_len()..][..conv.out_len()]);
+            for channel in 0..conv.channels_out {
+                let plane = channel * conv.out_pixels();
+                let grads = &self.layer.grad_output[i * conv.out_len() + plane..];
+                let grad_bias = &mut grad_bias.vectors_mut::<S>()[channel];
+                *grad_bias = gates.fill::<S>(simd, plane, &grads[..conv.out_pixels()], *grad_bias);
+                let sums = &mut sums.vectors_mut::<S>()[channel * conv.taps()..][..conv.taps()];
+                let taps = planes.taps.as_chunks::<TAPS>().0;
+                for (sums, taps) in sums.as_chunks_mut::<TAPS>().0.iter_mut().zip(taps) {
+                    gates.add::<S, TAPS, HALF>(simd, &planes, &taps[0], sums);
+                }
+            }
+        }
+        (
+            sums.numbers_mut().to_vec(),
+            grad_bias.numbers_mut().to_vec(),
+        )
+    }
+}
+
+/// Adds up the lanes of each vector.
+pub fn add_lanes(conv: &ConvPool, sums: &[f32]) -> Vec<f32> {
+    let vectors = sums.chunks_exact(conv.instruction_set.lanes());
+    vectors.map(|lanes| lanes.iter().sum()).collect()
+}
+
+/// The gradients of one channel, by the place of the winner in its window.
+struct Gates {
+    /// Winner bytes of an image, one a number.
+    places: Vec<u32>,
+    /// Each vector of pooled outputs: where it begins in the channel's plane, how many of its numbers
+    /// lie in the row, and where its windows begin.
+    tiles: Vec<(usize, usize, usize)>,
+    /// For each of these, four vectors.
+    grads: Aligned,
+}
+
+impl Gates {
+    fn new(conv: &ConvPool, planes: &Planes, lanes: usize) -> Self {
+        let width = conv.out_width();
+        let tile = |y, x| (y * width + x, lanes.min(width - x), planes.windows(y, x));
+        let row = |y| (0..width).step_by(lanes).map(move |x| tile(y, x));
+        let tiles: Vec<_> = (0..conv.out_height()).flat_map(row).collect();
+        Self {
+            // The last vector may read beyond.
+            places: vec![0; conv.out_len() + lanes],
+            grads: Aligned::zeros(4 * lanes * tiles.len()),
+            tiles,
+        }
+    }
+
+    #[inline(always)]
+    fn widen(&mut self, winners: &[u8]) {
+        for (place, winner) in self.places.iter_mut().zip(winners) {
+            *place = u32::from(*winner);
+        }
+    }
+
+    /// Takes the gradients of the channel whose plane begins at `plane`, and adds those that ReLU
+    /// let through to `sum`.
+    #[inline(always)]
+    fn fill<S: Simd>(&mut self, simd: S, plane: usize, grads: &[f32], sum: S::f32s) -> S::f32s {
+        let zero = simd.splat_f32s(0.0);
+        let mut sum = sum;
+        let gates = self.grads.vectors_mut::<S>().as_chunks_mut::<4>().0;
+        for (gates, &(at, columns, _)) in gates.iter_mut().zip(&self.tiles) {
+            let grad = simd.partial_load_f32s(&grads[at..at + columns]);
+            let place = simd.partial_load_u32s(&self.places[plane + at..][..S::F32_LANES]);
+            for j in 0..4 {
+                let wins = simd.equal_u32s(place, simd.splat_u32s(j as u32));
+                gates[j] = simd.select_f32s(wins, grad, zero);
+                sum = simd.add_f32s(sum, gates[j]);
+            }
+        }
+        sum
+    }
+
+    /// Adds the products of the gradients with the pixels of `TAPS` taps side by side, the first of
+    /// which is `tap`; of each half row they take `HALF` vectors.
+    #[inline(always)]
+    fn add<S: Simd, const TAPS: usize, const HALF: usize>(
+        &self,
+        simd: S,
+        planes: &Planes,
+        tap: &[usize; 4],
+        sums: &mut [S::f32s; TAPS],
+    ) {
+        // Two sums a tap, since each multiply-add waits for the one before.
+        let mut pairs = [[simd.splat_f32s(0.0); 2]; TAPS];
+        let gates = self.grads.vectors::<S>().as_chunks::<4>().0;
+        for (gates, &(_, _, windows)) in gates.iter().zip(&self.tiles) {
+            let Some(rows) = planes.run::<S, HALF>(simd, tap, windows) else {
+                break;
+            };
+            for dy in 0..2 {
+                for i in 0..TAPS {
+                    for dx in 0..2 {
+                        let pixels = rows[2 * dy + (i + dx) % 2][(i + dx) / 2];
+                        let gate = gates[2 * dy + dx];
+                        pairs[i][dy] = simd.mul_add_e_f32s(gate, pixels, pairs[i][dy]);
+                    }
+                }
+            }
+        }
+        for i in 0..TAPS {
+            sums[i] = simd.add_f32s(sums[i], simd.add_f32s(pairs[i][0], pairs[i][1]));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The forward pass with output columns side by side in a vector: for layers with few channels.
+//!
+//! The even and the odd columns of the input lie apart, and so do those of the convolution's
+//! outputs: the four numbers of a pooling window then stand in the same lane of four vectors.
+
+use pulp::{Simd, WithSimd};
+
+use super::{ConvPool, Images, STOPPED};
+use crate::nn::kernel::simd::{Aligned, load, pool_relu};
+
+/// The pass over some images.
+pub struct Shard<'a> {
+    pub conv: &'a ConvPool,
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub images: Images<'a>,
+}
+
+impl WithSimd for Shard<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Four sums for each channel, and some registers for pixels and a weight.
+        if S::REGISTER_COUNT >= 32 {
+            self.run::<S, 6>(simd);
+        } else {
+            self.run::<S, 2>(simd);
+        }
+    }
+}
+
+impl Shard<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const CHANNELS: usize>(self, simd: S) {
+        let conv = self.conv;
+        let mut planes = Planes::new(conv, S::F32_LANES);
+        let pack = pack::<CHANNELS>(conv, self.weight);
+        let mut places = vec![0; conv.out_len()];
+        for (image, (output, winners)) in self.images.each(conv) {
+            planes.fill(conv, image);
+            for (block, weights) in pack.chunks_exact(conv.taps()).enumerate() {
+                let first = block * CHANNELS;
+                for y in 0..conv.out_height() {
+                    for x in (0..conv.out_width()).step_by(S::F32_LANES) {
+                        let bias = &self.bias[first..];
+                        let windows = planes.windows(y, x);
+                        let sums = planes.convolve::<S, CHANNELS>(simd, windows, weights, bias);
+                        let (largest, winner) = pool_relu(simd, sums, STOPPED);
+                        let columns = (conv.out_width() - x).min(S::F32_LANES);
+                        for i in 0..CHANNELS.min(conv.channels_out - first) {
+                            let at = ((first + i) * conv.out_height() + y) * conv.out_width() + x;
+                            simd.partial_store_f32s(&mut output[at..at + columns], largest[i]);
+                            simd.partial_store_u32s(&mut places[at..at + columns], winner[i]);
+                        }
+                    }
+                }
+            }
+            for (winner, place) in winners.iter_mut().zip(&places) {
+                *winner = *place as u8;
+            }
+        }
+    }
+}
+
+/// Puts the weight (out, in, K, K) into blocks of channels: (block, in, K, K, channel).
+fn pack<const CHANNELS: usize>(conv: &ConvPool, weight: &[f32]) -> Vec<[f32; CHANNELS]> {
+    let taps = conv.taps();
+    let mut pack = vec![[0.0; CHANNELS]; conv.channels_out.div_ceil(CHANNELS) * taps];
+    for (channel, weights) in weight.chunks_exact(taps).enumerate() {
+        for (tap, weight) in weights.iter().enumerate() {
+            pack[channel / CHANNELS * taps + tap][channel % CHANNELS] = *weight;
+        }
+    }
+    pack
+}
+
+/// An image with zeros around it; of every row the even columns come first, then the odd ones.
+pub struct Planes {
+    pixels: Aligned,
+    /// Numbers in half a row.
+    half: usize,
+    /// For each product (in, K, K) where the four pixels are that it takes for a window, from the
+    /// window's first one on.
+    pub taps: Vec<[usize; 4]>,
+}
+
+impl Planes {
+    /// Room for an image, to be read by vectors of `lanes` numbers.
+    pub fn new(conv: &ConvPool, lanes: usize) -> Self {
+        let columns = conv.out_width().next_multiple_of(lanes);
+        let half = (columns + conv.padding() + 1).max((conv.width + conv.padding()).div_ceil(2));
+        let half = half.next_multiple_of(lanes);
+        let height = conv.height + conv.kernel_size - 1;
+        let at = |channel, y, x| (channel * height + y) * 2 * half + x % 2 * half + x / 2;
+        let tap = |channel, y, x| {
+            [
+                at(channel, y, x),
+                at(channel, y, x + 1),
+                at(channel, y + 1, x),
+                at(channel, y + 1, x + 1),
+            ]
+        };
+        let kernel = 0..conv.kernel_size;
+        let row = |channel, y| kernel.clone().map(move |x| tap(channel, y, x));
+        let taps = (0..conv.channels_in)
+            .flat_map(|channel| kernel.clone().flat_map(move |y| row(channel, y)));
+        Self {
+            taps: taps.collect(),
+            pixels: Aligned::zeros(conv.channels_in * height * 2 * half),
+            half,
+        }
+    }
+
+    /// Takes the place of the image before.
+    #[inline(always)]
+    pub fn fill(&mut self, conv: &ConvPool, image: &[f32]) {
+        let pad = conv.padding();
+        let height = conv.height + 2 * pad;
+        for (channel, plane) in image.chunks_exact(conv.height * conv.width).enumerate() {
+            for (y, row) in plane.chunks_exact(conv.width).enumerate() {
+                let at = (channel * height + y + pad) * 2 * self.half;
+                let (even, odd) =
+                    self.pixels.numbers_mut()[at..at + 2 * self.half].split_at_mut(self.half);
+                // An odd number of zeros makes the first pixel an odd column.
+                let (first, second) = match pad % 2 {
+                    0 => (&mut even[pad / 2..], &mut odd[pad / 2..]),
+                    _ => (&mut odd[pad / 2..], &mut even[pad / 2 + 1..]),
+                };
+                let (pairs, rest) = row.as_chunks::<2>();
+                for ((pair, first), second) in pairs.iter().zip(&mut *first).zip(second) {
+                    (*first, *second) = (pair[0], pair[1]);
+                }
+                if let [last] = rest {
+                    first[pairs.len()] = *last;
+                }
+            }
+        }
+    }
+
+    /// Where the windows of a vector's worth of pooled outputs begin, from row `y` and column `x` on.
+    pub fn windows(&self, y: usize, x: usize) -> usize {
+        4 * y * self.half + x
+    }
+
+    /// What the convolution gives for the windows from `at` on, for each channel of a block.
+    #[inline(always)]
+    fn convolve<S: Simd, const CHANNELS: usize>(
+        &self,
+        simd: S,
+        at: usize,
+        weights: &[[f32; CHANNELS]],
+        bias: &[f32],
+    ) -> [[S::f32s; 4]; CHANNELS] {
+        let mut sums = [[simd.splat_f32s(0.0); 4]; CHANNELS];
+        for i in 0..CHANNELS {
+            sums[i] = [simd.splat_f32s(bias[i.min(bias.len() - 1)]); 4];
+        }
+        for (tap, weights) in self.taps.iter().zip(weights) {
+            let Some(window) = self.window::<S>(tap, at) else {
+                return sums;
+            };
+            for i in 0..CHANNELS {
+                let weight = simd.splat_f32s(weights[i]);
+                for j in 0..4 {
+                    sums[i][j] = simd.mul_add_e_f32s(window[j], weight, sums[i][j]);
+                }
+            }
+        }
+        sums
+    }
+
+    /// The pixels that a tap takes in the windows from `at` on. `None`, which never comes, beyond the
+    /// image (see [`load`]).
+    #[inline(always)]
+    fn window<S: Simd>(&self, tap: &[usize; 4], at: usize) -> Option<[S::f32s; 4]> {
+        let pixels = self.pixels.numbers();
+        debug_assert!(at + tap[3] + S::F32_LANES <= pixels.len());
+        Some([
+            load::<S>(pixels, at + tap[0])?,
+            load::<S>(pixels, at + tap[1])?,
+            load::<S>(pixels, at + tap[2])?,
+            load::<S>(pixels, at + tap[3])?,
+        ])
+    }
+
+    /// As [`window`](Self::window), with the pixels of the next taps of the row: every second column
+    /// from each of the four on, `HALF` of them.
+    #[inline(always)]
+    pub fn run<S: Simd, const HALF: usize>(
+        &self,
+        simd: S,
+        tap: &[usize; 4],
+        at: usize,
+    ) -> Option<[[S::f32s; HALF]; 4]> {
+        let mut run = [[simd.splat_f32s(0.0); HALF]; 4];
+        for j in 0..4 {
+            let at = at + tap[j];
+            debug_assert!(at + S::F32_LANES + HALF - 1 <= self.pixels.numbers().len());
+            let columns = self
+                .pixels
+                .numbers()
+                .get(at..at + S::F32_LANES + HALF - 1)?;
+            for i in 0..HALF {
+                run[j][i] = load::<S>(columns, i)?;
+            }
+        }
+        Some(run)
+    }
+}
