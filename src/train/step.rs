@@ -36,21 +36,24 @@ impl<M: Module + Sync> Step<'_, M> {
             Device::Cpu => indices.len().div_ceil(2),
             _ => indices.len(),
         };
-        let parts = indices.par_chunks(halves.max(1)).map(|part| {
-            let (images, labels) = tensors(self.split, part, Some(self.shift), self.device)?;
-            let logits = self.network.forward(&images)?; // (N, classes)
-            let loss = cross_entropy(&logits, &labels)?;
-            let share = part.len() as f64 / indices.len() as f64;
-            let grads = (&loss * share)?.backward()?;
-            let mut sum = Sum::default();
-            let loss = f64::from(loss.to_scalar::<f32>()?);
-            sum.add(loss, count_correct(&logits, &labels)?, part.len());
-            Ok((grads, sum))
-        });
+        let parts = indices.par_chunks(halves.max(1));
+        let parts = parts.map(|part| self.part(part, indices.len()));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let (grads, sums): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let mut sum = Sum::default();
         sums.iter().for_each(|part| sum.extend(part));
+        Ok((grads, sum))
+    }
+    /// The gradients of a part of a batch.
+    fn part(&self, indices: &[u32], batch: usize) -> Result<(GradStore, Sum)> {
+        let (images, labels) = tensors(self.split, indices, Some(self.shift), self.device)?;
+        let logits = self.network.forward(&images)?; // (N, classes)
+        let loss = cross_entropy(&logits, &labels)?;
+        let share = indices.len() as f64 / batch as f64;
+        let grads = (&loss * share)?.backward()?;
+        let mut sum = Sum::default();
+        let loss = f64::from(loss.to_scalar::<f32>()?);
+        sum.add(loss, count_correct(&logits, &labels)?, indices.len());
         Ok((grads, sum))
     }
 }

@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::matmul::{Into, Matrix, matmul};
 use super::shard::{self, shards};
 
@@ -130,20 +128,27 @@ impl Conv {
     /// If a slice's length does not fit.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: &[f32], output: &mut [f32]) {
         let weight = Matrix::new(weight, self.channels_out, self.patch_len());
-        let images = input.par_chunks_exact(self.image_len());
-        let outputs = output.par_chunks_exact_mut(self.out_len());
-        assert_eq!(images.len(), outputs.len());
-        images.zip(outputs).for_each_init(
-            || vec![0.0; self.patch_len() * self.out_pixels()],
-            |columns, (image, output)| {
-                self.unroll(image, columns);
+        let images = input.len() / self.image_len();
+        assert_eq!(output.len(), images * self.out_len(), "output");
+        let mut rest = output;
+        let mut tasks = Vec::new();
+        for range in shards(images, shard::IMAGES) {
+            let (part, tail) = rest.split_at_mut(range.len() * self.out_len());
+            rest = tail;
+            tasks.push((&input[range.start * self.image_len()..], part));
+        }
+        shard::each(tasks, |(input, output)| {
+            let mut columns = vec![0.0; self.patch_len() * self.out_pixels()];
+            let images = input.chunks_exact(self.image_len());
+            for (image, output) in images.zip(output.chunks_exact_mut(self.out_len())) {
+                self.unroll(image, &mut columns);
                 for (channel, bias) in output.chunks_exact_mut(self.out_pixels()).zip(bias) {
                     channel.fill(*bias);
                 }
-                let columns = Matrix::new(columns, self.patch_len(), self.out_pixels());
+                let columns = Matrix::new(&columns, self.patch_len(), self.out_pixels());
                 matmul(output, Into::Add, weight, columns);
-            },
-        );
+            }
+        });
     }
 
     /// Computes the gradients of a batch from the gradient of its output.
@@ -175,19 +180,12 @@ impl Conv {
                 &grad_output[range.start * self.out_len()..range.end * self.out_len()];
             tasks.push((input, grad_output, part));
         }
-        let partial: Vec<_> = tasks
-            .into_par_iter()
-            .map(|(input, grad_output, grad_input)| {
-                self.backward_shard(input, weight, grad_output, grad_input)
-            })
-            .collect();
-        let mut grad_weight = vec![0.0; self.channels_out * self.patch_len()];
-        let mut grad_bias = vec![0.0; self.channels_out];
-        for (weight, bias) in partial {
-            shard::add(&mut grad_weight, &weight);
-            shard::add(&mut grad_bias, &bias);
+        if images == 0 {
+            return (vec![0.0; weight.len()], vec![0.0; self.channels_out]);
         }
-        (grad_weight, grad_bias)
+        shard::sum(shard::each(tasks, |(input, grad_output, grad_input)| {
+            self.backward_shard(input, weight, grad_output, grad_input)
+        }))
     }
 
     fn backward_shard(

@@ -2,8 +2,6 @@
 
 #![allow(unsafe_code)]
 
-use rayon::prelude::*;
-
 use super::shard::{self, shards};
 
 /// A matrix that lies in a slice, with any strides.
@@ -120,9 +118,9 @@ pub fn par_matmul(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
         rest = tail;
         tasks.push((rows, part));
     }
-    tasks
-        .into_par_iter()
-        .for_each(|(rows, part)| matmul(part, Into::Overwrite, a.row_range(rows), b));
+    shard::each(tasks, |(rows, part)| {
+        matmul(part, Into::Overwrite, a.row_range(rows), b);
+    });
 }
 
 #[cfg(test)]

@@ -20,11 +20,16 @@ pub fn shards(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<
     (0..parts).map(move |part| count * part / parts..count * (part + 1) / parts)
 }
 
+/// Does every task, side by side; the results are in the tasks' order.
+pub fn each<Task: Send, R: Send>(
+    tasks: Vec<Task>,
+    work: impl Fn(Task) -> R + Send + Sync,
+) -> Vec<R> {
+    tasks.into_par_iter().map(work).collect()
+}
+
 /// Adds up what the shards found, in their order: two lists of numbers, empty if there are no shards.
-pub fn sum(
-    parts: impl IndexedParallelIterator<Item = (Vec<f32>, Vec<f32>)>,
-) -> (Vec<f32>, Vec<f32>) {
-    let parts: Vec<_> = parts.collect();
+pub fn sum(parts: Vec<(Vec<f32>, Vec<f32>)>) -> (Vec<f32>, Vec<f32>) {
     let parts = parts.into_iter().reduce(|mut sum, part| {
         add(&mut sum.0, &part.0);
         add(&mut sum.1, &part.1);

@@ -9,6 +9,9 @@ use super::simd::InstructionSet;
 /// Numbers that are updated at a time: they stay in the nearest cache.
 const CHUNK: usize = 4096;
 
+/// Chunks that make a task worth it.
+const CHUNKS: usize = 4;
+
 /// An optimizer's formula, for numbers side by side: parameters, gradients and `STATES` numbers of
 /// state for each.
 pub trait Formula<const STATES: usize>: Copy + Sync {
@@ -42,7 +45,7 @@ pub fn update<const STATES: usize>(
         .collect();
     chunks
         .into_par_iter()
-        .with_min_len(4)
+        .with_min_len(CHUNKS)
         .for_each(|(at, parameters, states)| {
             instruction_set.run(Chunk {
                 formula,

@@ -241,36 +241,28 @@ impl Winners {
         let rows = frames.conv.kernel_size + 2;
         self.counts = [0; 2];
         let mut sum = 0.0;
-        let (eights, rest) = places.as_chunks::<8>();
-        let mut last = [STOPPED; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        for (i, eight) in eights.iter().chain([&last]).enumerate() {
-            // The other bytes are below 4: bit 2 of a byte says that its winner was stopped.
-            let stopped = u64::from_le_bytes(*eight);
-            let mut going = !stopped & (u64::from(STOPPED) * 0x0101_0101_0101_0101);
-            while going != 0 {
-                let byte = (going.trailing_zeros() / 8) as usize;
-                going &= going - 1;
-                let window = i * 8 + byte;
-                let (dy, dx) = (
-                    usize::from(eight[byte] >> 1 & 1),
-                    usize::from(eight[byte] & 1),
-                );
-                let grad = grads[window];
-                sum += grad;
-                let at = frames.windows[window] + dy * frames.stride;
-                self.channel[dx][self.counts[dx]] = Winner {
-                    at: at as u32,
-                    grad,
-                };
-                self.counts[dx] += 1;
-                let at = ((2 * channel + dx) * rows + 1 - dy) * frames.row;
-                let count = &mut self.window_counts[window];
-                self.windows[window * channels + *count as usize] = Winner {
-                    at: at as u32,
-                    grad,
-                };
-                *count += 1;
+        for (places, first) in places.chunks(64).zip((0..).step_by(64)) {
+            let going = going(places);
+            for dx in 0..2 {
+                let mut going = going[dx];
+                let found = &mut self.channel[dx];
+                let mut count = self.counts[dx];
+                while going != 0 {
+                    let place = going.trailing_zeros() as usize;
+                    going &= going - 1;
+                    let window = first + place;
+                    let dy = usize::from(places[place] >> 1);
+                    let grad = grads[window];
+                    sum += grad;
+                    let at = (frames.windows[window] + dy * frames.stride) as u32;
+                    found[count] = Winner { at, grad };
+                    count += 1;
+                    let at = (((2 * channel + dx) * rows + 1 - dy) * frames.row) as u32;
+                    let window_count = &mut self.window_counts[window];
+                    self.windows[window * channels + *window_count as usize] = Winner { at, grad };
+                    *window_count += 1;
+                }
+                self.counts[dx] = count;
             }
         }
         sum
@@ -280,6 +272,29 @@ impl Winners {
         let channels = self.windows.len() / self.window_counts.len();
         &self.windows[window * channels..][..self.window_counts[window] as usize]
     }
+}
+
+/// Of at most 64 winners, a bit for each that stood left in its window and that ReLU let through;
+/// and a bit for each that stood right.
+fn going(places: &[u8]) -> [u64; 2] {
+    const BIT: u64 = 0x0101_0101_0101_0101;
+    let mut going = [0; 2];
+    let (eights, rest) = places.as_chunks::<8>();
+    let mut last = [STOPPED; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    for (i, eight) in eights.iter().chain([&last]).enumerate() {
+        // A winner is below `STOPPED`, a power of 2, whose bit so tells; the lowest says right.
+        let places = u64::from_le_bytes(*eight);
+        let let_through = !places / u64::from(STOPPED) & BIT;
+        for (going, bytes) in going
+            .iter_mut()
+            .zip([let_through & !places, let_through & places])
+        {
+            // The product moves the bits of the bytes side by side, into the uppermost byte.
+            *going |= (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i % 64);
+        }
+    }
+    going
 }
 
 impl Frames {

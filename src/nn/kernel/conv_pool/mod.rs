@@ -11,8 +11,6 @@ mod forward_rows;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::shard::{self, shards};
 use super::simd::InstructionSet;
 
@@ -107,7 +105,7 @@ impl ConvPool {
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
         if filled(self.channels_out) > filled(self.out_width()) {
             let pack = forward_channels::pack(self, weight, lanes);
-            tasks.into_par_iter().for_each(|images| {
+            shard::each(tasks, |images| {
                 let shard = forward_channels::Shard {
                     conv: self,
                     pack: &pack,
@@ -117,7 +115,7 @@ impl ConvPool {
                 self.instruction_set.run(shard);
             });
         } else {
-            tasks.into_par_iter().for_each(|images| {
+            shard::each(tasks, |images| {
                 let shard = forward_rows::Shard {
                     conv: self,
                     weight,
@@ -170,7 +168,7 @@ impl ConvPool {
             });
             tasks.push((layer.images(self, range), grad_part));
         }
-        let parts = tasks.into_par_iter().map(|(layer, grad_input)| {
+        let parts = shard::each(tasks, |(layer, grad_input)| {
             self.instruction_set.run(backward_patches::Shard {
                 frames: &frames,
                 weight: &weight,
@@ -184,11 +182,12 @@ impl ConvPool {
 
     fn backward_rows(&self, layer: Layer<'_>, images: usize) -> (Vec<f32>, Vec<f32>) {
         let ranges: Vec<_> = shards(images, shard::IMAGES).collect();
-        let (grad_weight, grad_bias) = shard::sum(ranges.into_par_iter().map(|range| {
+        let parts = shard::each(ranges, |range| {
             let layer = layer.images(self, range);
             let shard = backward_rows::Shard { conv: self, layer };
             self.instruction_set.run(shard)
-        }));
+        });
+        let (grad_weight, grad_bias) = shard::sum(parts);
         let add_lanes = |sums: Vec<f32>| backward_rows::add_lanes(self, &sums);
         (add_lanes(grad_weight), add_lanes(grad_bias))
     }
