@@ -146,6 +146,24 @@ pub fn load<S: Simd>(numbers: &[f32], at: usize) -> Option<S::f32s> {
     S::as_simd_f32s(numbers).0.first().copied()
 }
 
+/// Puts the first `count` numbers of a vector, or all, at the beginning of `to`.
+#[inline(always)]
+pub fn store_f32s<S: Simd>(simd: S, to: &mut [f32], count: usize, vector: S::f32s) {
+    match S::as_mut_simd_f32s(to).0.first_mut() {
+        Some(to) if count >= S::F32_LANES => *to = vector,
+        _ => simd.partial_store_f32s(&mut to[..count.min(S::F32_LANES)], vector),
+    }
+}
+
+/// As [`store_f32s`], for whole numbers.
+#[inline(always)]
+pub fn store_u32s<S: Simd>(simd: S, to: &mut [u32], count: usize, vector: S::u32s) {
+    match S::as_mut_simd_u32s(to).0.first_mut() {
+        Some(to) if count >= S::F32_LANES => *to = vector,
+        _ => simd.partial_store_u32s(&mut to[..count.min(S::F32_LANES)], vector),
+    }
+}
+
 /// Lane by lane the largest of each window's four numbers or 0, and which it was: the first among
 /// equal ones, `stopped` for 0. A NaN wins over every number and goes through.
 #[inline(always)]

@@ -4,11 +4,12 @@
 //! pooling window, with the gradients of those that lost set to 0, than the winners one by one: a
 //! vector then holds a row of windows, as in the forward pass.
 
+use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
 use super::forward_rows::Planes;
-use super::{ConvPool, Layer};
-use crate::nn::kernel::simd::Aligned;
+use super::{ConvPool, Layer, STOPPED};
+use crate::nn::kernel::simd::{Aligned, load};
 
 /// Some images of a batch. Gives the gradients of the weight (out, in, K, K) and of the bias, a
 /// vector for each number: [`add_lanes`] makes one of them.
@@ -41,7 +42,8 @@ impl Shard<'_> {
         let mut grad_bias = Aligned::zeros(conv.channels_out * S::F32_LANES);
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
             planes.fill(conv, image);
-            gates.widen(&self.layer.winners[i * conv.out_len()..][..conv.out_len()]);
+            let winners = &self.layer.winners[i * conv.out_len()..][..conv.out_len()];
+            gates.winners[..conv.out_len()].copy_from_slice(winners);
             for channel in 0..conv.channels_out {
                 let plane = channel * conv.out_pixels();
                 let grads = &self.layer.grad_output[i * conv.out_len() + plane..];
@@ -69,33 +71,48 @@ pub fn add_lanes(conv: &ConvPool, sums: &[f32]) -> Vec<f32> {
 
 /// The gradients of one channel, by the place of the winner in its window.
 struct Gates {
-    /// Winner bytes of an image, one a number.
-    places: Vec<u32>,
-    /// Each vector of pooled outputs: where it begins in the channel's plane, how many of its numbers
-    /// lie in the row, and where its windows begin.
-    tiles: Vec<(usize, usize, usize)>,
-    /// For each of these, four vectors.
+    tiles: Vec<Tile>,
+    /// The winner bytes of an image, and some more for the last vector to read.
+    winners: Vec<u8>,
+    /// What is added to the winner bytes of a vector: nothing, or to those beyond a row, that they
+    /// were stopped.
+    beyond: [Vec<f32>; 2],
+    /// For each tile, four vectors.
     grads: Aligned,
+}
+
+/// A vector of pooled outputs in one row.
+struct Tile {
+    /// Where it begins in the channel's plane.
+    plane: usize,
+    /// Whether it goes beyond the row.
+    goes_beyond: bool,
+    /// Where its windows begin in the planes.
+    windows: usize,
 }
 
 impl Gates {
     fn new(conv: &ConvPool, planes: &Planes, lanes: usize) -> Self {
         let width = conv.out_width();
-        let tile = |y, x| (y * width + x, lanes.min(width - x), planes.windows(y, x));
+        let tile = |y, x| Tile {
+            plane: y * width + x,
+            goes_beyond: x + lanes > width,
+            windows: planes.windows(y, x),
+        };
         let row = |y| (0..width).step_by(lanes).map(move |x| tile(y, x));
         let tiles: Vec<_> = (0..conv.out_height()).flat_map(row).collect();
+        let beyond = |lane| {
+            if lane < width % lanes {
+                0.0
+            } else {
+                f32::from(STOPPED)
+            }
+        };
         Self {
-            // The last vector may read beyond.
-            places: vec![0; conv.out_len() + lanes],
+            winners: vec![STOPPED; conv.out_len() + lanes],
+            beyond: [vec![0.0; lanes], (0..lanes).map(beyond).collect()],
             grads: Aligned::zeros(4 * lanes * tiles.len()),
             tiles,
-        }
-    }
-
-    #[inline(always)]
-    fn widen(&mut self, winners: &[u8]) {
-        for (place, winner) in self.places.iter_mut().zip(winners) {
-            *place = u32::from(*winner);
         }
     }
 
@@ -106,14 +123,27 @@ impl Gates {
         let zero = simd.splat_f32s(0.0);
         let mut sum = sum;
         let gates = self.grads.vectors_mut::<S>().as_chunks_mut::<4>().0;
-        for (gates, &(at, columns, _)) in gates.iter_mut().zip(&self.tiles) {
-            let grad = simd.partial_load_f32s(&grads[at..at + columns]);
-            let place = simd.partial_load_u32s(&self.places[plane + at..][..S::F32_LANES]);
-            for j in 0..4 {
-                let wins = simd.equal_u32s(place, simd.splat_u32s(j as u32));
-                gates[j] = simd.select_f32s(wins, grad, zero);
-                sum = simd.add_f32s(sum, gates[j]);
+        for (gates, tile) in gates.iter_mut().zip(&self.tiles) {
+            // Whole numbers, as vectors compare them best.
+            let mut place = zero;
+            let places: &mut [f32] = cast_slice_mut(std::slice::from_mut(&mut place));
+            let winners = &self.winners[plane + tile.plane..][..S::F32_LANES];
+            for (place, winner) in places.iter_mut().zip(winners) {
+                *place = f32::from(*winner);
             }
+            let place = simd.add_f32s(
+                place,
+                simd.partial_load_f32s(&self.beyond[usize::from(tile.goes_beyond)]),
+            );
+            let grad = load::<S>(grads, tile.plane);
+            let grad = grad.unwrap_or_else(|| simd.partial_load_f32s(&grads[tile.plane..]));
+            for j in 0..4 {
+                let wins = simd.equal_f32s(place, simd.splat_f32s(j as f32));
+                gates[j] = simd.select_f32s(wins, grad, zero);
+            }
+            let stopped = simd.splat_f32s(f32::from(STOPPED));
+            let let_through = simd.less_than_f32s(place, stopped);
+            sum = simd.add_f32s(sum, simd.select_f32s(let_through, grad, zero));
         }
         sum
     }
@@ -131,8 +161,8 @@ impl Gates {
         // Two sums a tap, since each multiply-add waits for the one before.
         let mut pairs = [[simd.splat_f32s(0.0); 2]; TAPS];
         let gates = self.grads.vectors::<S>().as_chunks::<4>().0;
-        for (gates, &(_, _, windows)) in gates.iter().zip(&self.tiles) {
-            let Some(rows) = planes.run::<S, HALF>(simd, tap, windows) else {
+        for (gates, tile) in gates.iter().zip(&self.tiles) {
+            let Some(rows) = planes.run::<S, HALF>(simd, tap, tile.windows) else {
                 break;
             };
             for dy in 0..2 {

@@ -6,7 +6,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Images, STOPPED};
-use crate::nn::kernel::simd::{Aligned, load, pool_relu};
+use crate::nn::kernel::simd::{Aligned, load, pool_relu, store_f32s, store_u32s};
 
 /// The pass over some images.
 pub struct Shard<'a> {
@@ -47,11 +47,13 @@ impl Shard<'_> {
                         let windows = planes.windows(y, x);
                         let sums = planes.convolve::<S, CHANNELS>(simd, windows, weights, bias);
                         let (largest, winner) = pool_relu(simd, sums, STOPPED);
-                        let columns = (conv.out_width() - x).min(S::F32_LANES);
                         for i in 0..CHANNELS.min(conv.channels_out - first) {
-                            let at = ((first + i) * conv.out_height() + y) * conv.out_width() + x;
-                            simd.partial_store_f32s(&mut output[at..at + columns], largest[i]);
-                            simd.partial_store_u32s(&mut places[at..at + columns], winner[i]);
+                            let plane = (first + i) * conv.out_pixels();
+                            let at = plane + y * conv.out_width() + x;
+                            // What goes beyond a row is written again with the next ones.
+                            let count = plane + conv.out_pixels() - at;
+                            store_f32s(simd, &mut output[at..], count, largest[i]);
+                            store_u32s(simd, &mut places[at..], count, winner[i]);
                         }
                     }
                 }
