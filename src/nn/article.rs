@@ -53,7 +53,7 @@ impl Module for Article {
     fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let x = conv_pool_relu(images, self.conv1.weight(), self.conv1.bias())?; // (N, 6, 14, 14)
         let x = conv_pool_relu(&x, self.conv2.weight(), self.conv2.bias())?; // (N, 16, 7, 7)
-        let x = relu(&self.fc1.forward(&x.flatten_from(1)?)?)?; // (N, 128)
+        let x = relu(&self.fc1.forward(&x)?)?; // (N, 128)
         self.fc2.forward(&x) // (N, classes)
     }
 }

@@ -9,10 +9,14 @@ use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 
 /// `input weightᵀ + bias`, for an input (N, in), a weight (out, in) and a bias (out).
 ///
+/// An input (N, …) is taken as (N, in) whatever its shape, as images with channels are: to flatten
+/// it before would cost candle's backward pass two passes over its gradient.
+///
 /// # Errors
 /// Shapes that do not fit.
 pub fn affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let (_, features_in) = input.dims2()?;
+    let rows = input.dim(0)?;
+    let features_in = input.dims()[1..].iter().product::<usize>();
     let (features_out, weight_in) = weight.dims2()?;
     if weight_in != features_in || bias.dims() != [features_out] {
         bail!(
@@ -24,7 +28,7 @@ pub fn affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
         );
     }
     if !has_kernel(input) {
-        return composed::affine(input, weight, bias);
+        return composed::affine(&input.reshape((rows, features_in))?, weight, bias);
     }
     input
         .contiguous()?
@@ -47,8 +51,8 @@ impl CustomOp3 for AffineOp {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (rows, features_in) = input_layout.shape().dims2()?;
-        let (features_out, _) = weight_layout.shape().dims2()?;
+        let rows = input_layout.dims()[0];
+        let (features_out, features_in) = weight_layout.shape().dims2()?;
         let input = Matrix::new(
             f32_slice(self.name(), input, input_layout)?,
             rows,
@@ -57,8 +61,7 @@ impl CustomOp3 for AffineOp {
         let weight = f32_slice(self.name(), weight, weight_layout)?;
         let weight = Matrix::new(weight, features_out, features_in);
         let bias = f32_slice(self.name(), bias, bias_layout)?;
-        let mut output = vec![0.0; rows * features_out];
-        par_matmul(&mut output, input, weight.transposed());
+        let mut output = par_matmul(input, weight.transposed());
         for row in output.chunks_exact_mut(features_out.max(1)) {
             row.iter_mut()
                 .zip(bias)
@@ -75,12 +78,10 @@ impl CustomOp3 for AffineOp {
         _output: &Tensor,
         grad_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (rows, features_in) = input.dims2()?;
-        let (features_out, _) = weight.dims2()?;
-        let mut grad_input = input.track_op().then(|| vec![0.0; rows * features_in]);
-        let mut grad_weight = vec![0.0; features_out * features_in];
+        let rows = input.dim(0)?;
+        let (features_out, features_in) = weight.dims2()?;
         let mut grad_bias = vec![0.0; features_out];
-        with_f32(self.name(), grad_output, |grad_output| {
+        let (grad_input, grad_weight) = with_f32(self.name(), grad_output, |grad_output| {
             let grad = Matrix::new(grad_output, rows, features_out);
             for row in grad_output.chunks_exact(features_out.max(1)) {
                 grad_bias
@@ -88,21 +89,16 @@ impl CustomOp3 for AffineOp {
                     .zip(row)
                     .for_each(|(sum, grad)| *sum += grad);
             }
-            with_f32(self.name(), input, |input| {
+            let grad_weight = with_f32(self.name(), input, |input| {
                 let input = Matrix::new(input, rows, features_in);
-                par_matmul(&mut grad_weight, grad.transposed(), input);
-                Ok(())
+                Ok(par_matmul(grad.transposed(), input))
             })?;
-            let Some(grad_input) = &mut grad_input else {
-                return Ok(());
-            };
+            if !input.track_op() {
+                return Ok((None, grad_weight));
+            }
             with_f32(self.name(), weight, |weight| {
-                par_matmul(
-                    grad_input,
-                    grad,
-                    Matrix::new(weight, features_out, features_in),
-                );
-                Ok(())
+                let weight = Matrix::new(weight, features_out, features_in);
+                Ok((Some(par_matmul(grad, weight)), grad_weight))
             })
         })?;
         to_grads([input, weight, bias], (grad_input, grad_weight, grad_bias))

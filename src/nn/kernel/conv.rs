@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::matmul::{Into, Matrix, matmul};
+use super::matmul::{Matrix, add_matmul};
 use super::shard::{self, shards};
 
 /// The sizes of a convolution. Tensors are NCHW, the weight is (out, in, kernel, kernel).
@@ -146,7 +146,7 @@ impl Conv {
                     channel.fill(*bias);
                 }
                 let columns = Matrix::new(&columns, self.patch_len(), self.out_pixels());
-                matmul(output, Into::Add, weight, columns);
+                add_matmul(output, weight, columns);
             }
         });
     }
@@ -211,9 +211,10 @@ impl Conv {
             let grad = Matrix::new(grad, self.channels_out, out_pixels);
             self.unroll(image, &mut columns);
             let patches = Matrix::new(&columns, patch_len, out_pixels).transposed();
-            matmul(&mut grad_weight, Into::Add, grad, patches);
+            add_matmul(&mut grad_weight, grad, patches);
             if let Some(grad_input) = &mut grad_input {
-                matmul(&mut columns, Into::Overwrite, weight, grad);
+                columns.fill(0.0);
+                add_matmul(&mut columns, weight, grad);
                 let at = i * self.image_len();
                 let grad_image = &mut grad_input[at..at + self.image_len()];
                 grad_image.fill(0.0);

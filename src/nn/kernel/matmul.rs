@@ -50,50 +50,73 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What happens to the numbers that the output holds already.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Into {
-    /// They are overwritten.
-    Overwrite,
-    /// The product is added to them.
-    Add,
-}
-
-/// `out = a b` or `out += a b`, on the calling thread; the rows of `out` lie one after the other.
+/// `out += a b`, on the calling thread; the rows of `out` lie one after the other.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn matmul(out: &mut [f32], into: Into, a: Matrix<'_>, b: Matrix<'_>) {
+pub fn add_matmul(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    assert_eq!(b.rows, a.columns, "inner dimensions");
+    assert_eq!(out.len(), a.rows * b.columns, "output");
+    // SAFETY: `out` holds the product's numbers, all of them initialised.
+    unsafe { gemm(out.as_mut_ptr(), true, a, b) }
+}
+
+/// `a b`; its rows lie one after the other, and are split over the threads where they are worth it.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn par_matmul(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    assert_eq!(b.rows, a.columns, "inner dimensions");
+    let len = a.rows * b.columns;
+    let products = len * a.columns;
+    let most = (products / shard::MATRIX_PRODUCTS).clamp(1, shard::MATRIX);
+    let mut out = Vec::<f32>::with_capacity(len);
+    let mut rest = &mut out.spare_capacity_mut()[..len];
+    let mut tasks = Vec::new();
+    for rows in shards(a.rows, most) {
+        let (part, tail) = rest.split_at_mut(rows.len() * b.columns);
+        rest = tail;
+        tasks.push((rows, part));
+    }
+    shard::each(tasks, |(rows, part)| {
+        // SAFETY: `part` has room for the product of these rows, which is written and not read.
+        unsafe { gemm(part.as_mut_ptr().cast(), false, a.row_range(rows), b) }
+    });
+    // SAFETY: the shards cover all rows, so that every number has been written.
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// Writes `a b` to `out`, or adds it to what is there.
+///
+/// # Safety
+/// The inner dimensions are equal; `out` is valid for writes of `a.rows * b.columns` numbers, and
+/// for reads where it is added to.
+unsafe fn gemm(out: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
     let (rows, columns, depth) = (a.rows, b.columns, a.columns);
-    assert_eq!(b.rows, depth, "inner dimensions");
-    assert_eq!(out.len(), rows * columns, "output");
     if rows == 0 || columns == 0 {
         return;
     }
-    let (beta, read_out) = match into {
-        Into::Overwrite => (0.0, false),
-        Into::Add => (1.0, true),
-    };
-    // SAFETY: `out` is `rows * columns` long, as asserted above. `a` and `b` were made by
-    // `Matrix::new`, which asserts that every element lies in the slice; `transposed` exchanges
-    // dimensions together with strides, and `row_range` drops leading rows from the slice and
-    // from the count alike. `gemm` reads and writes no other elements.
+    // SAFETY: `a` and `b` were made by `Matrix::new`, which asserts that every element lies in the
+    // slice; `transposed` exchanges dimensions together with strides, and `row_range` drops leading
+    // rows from the slice and from the count alike. `gemm` reads no other elements; what it writes
+    // is the caller's promise. Where nothing is added it writes without reading.
     unsafe {
         gemm::gemm(
             rows,
             columns,
             depth,
-            out.as_mut_ptr(),
+            out,
             1,
             columns as isize,
-            read_out,
+            add,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
             b.data.as_ptr(),
             b.column_stride as isize,
             b.row_stride as isize,
-            beta,
+            if add { 1.0 } else { 0.0 },
             1.0,
             false,
             false,
@@ -101,26 +124,6 @@ pub fn matmul(out: &mut [f32], into: Into, a: Matrix<'_>, b: Matrix<'_>) {
             gemm::Parallelism::None,
         );
     }
-}
-
-/// `out = a b`, the rows of `out` split over the threads.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn par_matmul(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
-    assert_eq!(out.len(), a.rows * b.columns, "output");
-    let mut rest = out;
-    let mut tasks = Vec::new();
-    let products = a.rows * b.columns * a.columns;
-    let most = (products / shard::MATRIX_PRODUCTS).clamp(1, shard::MATRIX);
-    for rows in shards(a.rows, most) {
-        let (part, tail) = rest.split_at_mut(rows.len() * b.columns);
-        rest = tail;
-        tasks.push((rows, part));
-    }
-    shard::each(tasks, |(rows, part)| {
-        matmul(part, Into::Overwrite, a.row_range(rows), b);
-    });
 }
 
 #[cfg(test)]
@@ -169,10 +172,9 @@ mod tests {
             ];
             for (a, b) in layouts {
                 let expected = naive(a, b);
-                let mut out = vec![1.0; rows * columns];
-                par_matmul(&mut out, a, b);
+                let mut out = par_matmul(a, b);
                 assert_eq!(out, expected, "{rows} {depth} {columns}");
-                matmul(&mut out, Into::Add, a, b);
+                add_matmul(&mut out, a, b);
                 assert!(out.iter().zip(&expected).all(|(out, e)| *out == 2.0 * e));
             }
         }

@@ -4,6 +4,8 @@
 //! pooling window, with the gradients of those that lost set to 0, than the winners one by one: a
 //! vector then holds a row of windows, as in the forward pass.
 
+use std::ops::Range;
+
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
@@ -41,18 +43,22 @@ impl Shard<'_> {
         let mut sums = Aligned::zeros(count * S::F32_LANES);
         let mut grad_bias = Aligned::zeros(conv.channels_out * S::F32_LANES);
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
-            planes.fill(conv, image);
-            let winners = &self.layer.winners[i * conv.out_len()..][..conv.out_len()];
-            gates.winners[..conv.out_len()].copy_from_slice(winners);
-            for channel in 0..conv.channels_out {
-                let plane = channel * conv.out_pixels();
-                let grads = &self.layer.grad_output[i * conv.out_len() + plane..];
+            let out = i * conv.out_len()..(i + 1) * conv.out_len();
+            gates.winners[..conv.out_len()].copy_from_slice(&self.layer.winners[out.clone()]);
+            let grads = &self.layer.grad_output[out];
+            // Without a way out, so that it goes vector by vector.
+            let is_finite = grads.iter().fold(true, |all, grad| all & grad.is_finite());
+            planes.fill(conv, image, is_finite);
+            for (channel, grads) in grads.chunks_exact(conv.out_pixels()).enumerate() {
                 let grad_bias = &mut grad_bias.vectors_mut::<S>()[channel];
-                *grad_bias = gates.fill::<S>(simd, plane, &grads[..conv.out_pixels()], *grad_bias);
+                *grad_bias = gates.fill::<S>(simd, channel * conv.out_pixels(), grads, *grad_bias);
                 let sums = &mut sums.vectors_mut::<S>()[channel * conv.taps()..][..conv.taps()];
                 let taps = planes.taps.as_chunks::<TAPS>().0;
-                for (sums, taps) in sums.as_chunks_mut::<TAPS>().0.iter_mut().zip(taps) {
-                    gates.add::<S, TAPS, HALF>(simd, &planes, &taps[0], sums);
+                for (i, sums) in sums.as_chunks_mut::<TAPS>().0.iter_mut().enumerate() {
+                    let row = i * TAPS / conv.kernel_size;
+                    let (from, ky) = (row / conv.kernel_size, row % conv.kernel_size);
+                    let rows = planes.pooled_rows(from, ky, conv.out_height());
+                    gates.add::<S, TAPS, HALF>(simd, &planes, rows, &taps[i][0], sums);
                 }
             }
         }
@@ -72,6 +78,8 @@ pub fn add_lanes(conv: &ConvPool, sums: &[f32]) -> Vec<f32> {
 /// The gradients of one channel, by the place of the winner in its window.
 struct Gates {
     tiles: Vec<Tile>,
+    /// Tiles of a row of the pooled image.
+    row: usize,
     /// The winner bytes of an image, and some more for the last vector to read.
     winners: Vec<u8>,
     /// What is added to the winner bytes of a vector: nothing, or to those beyond a row, that they
@@ -112,6 +120,7 @@ impl Gates {
             winners: vec![STOPPED; conv.out_len() + lanes],
             beyond: [vec![0.0; lanes], (0..lanes).map(beyond).collect()],
             grads: Aligned::zeros(4 * lanes * tiles.len()),
+            row: width.div_ceil(lanes),
             tiles,
         }
     }
@@ -148,20 +157,22 @@ impl Gates {
         sum
     }
 
-    /// Adds the products of the gradients with the pixels of `TAPS` taps side by side, the first of
-    /// which is `tap`; of each half row they take `HALF` vectors.
+    /// Adds the products of the gradients in some rows of the pooled image with the pixels of `TAPS`
+    /// taps side by side, the first of which is `tap`; of each half row they take `HALF` vectors.
     #[inline(always)]
     fn add<S: Simd, const TAPS: usize, const HALF: usize>(
         &self,
         simd: S,
         planes: &Planes,
+        rows: Range<usize>,
         tap: &[usize; 4],
         sums: &mut [S::f32s; TAPS],
     ) {
         // Two sums a tap, since each multiply-add waits for the one before.
         let mut pairs = [[simd.splat_f32s(0.0); 2]; TAPS];
         let gates = self.grads.vectors::<S>().as_chunks::<4>().0;
-        for (gates, tile) in gates.iter().zip(&self.tiles) {
+        let tiles = rows.start * self.row..rows.end * self.row;
+        for (gates, tile) in gates[tiles.clone()].iter().zip(&self.tiles[tiles]) {
             let Some(rows) = planes.run::<S, HALF>(simd, tap, tile.windows) else {
                 break;
             };

@@ -3,6 +3,8 @@
 //! The even and the odd columns of the input lie apart, and so do those of the convolution's
 //! outputs: the four numbers of a pooling window then stand in the same lane of four vectors.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Images, STOPPED};
@@ -37,15 +39,15 @@ impl Shard<'_> {
         let mut planes = Planes::new(conv, S::F32_LANES);
         let pack = pack::<CHANNELS>(conv, self.weight);
         let mut places = vec![0; conv.out_len()];
+        let is_finite = self.weight.iter().all(|weight| weight.is_finite());
         for (image, (output, winners)) in self.images.each(conv) {
-            planes.fill(conv, image);
+            planes.fill(conv, image, is_finite);
             for (block, weights) in pack.chunks_exact(conv.taps()).enumerate() {
                 let first = block * CHANNELS;
                 for y in 0..conv.out_height() {
                     for x in (0..conv.out_width()).step_by(S::F32_LANES) {
                         let bias = &self.bias[first..];
-                        let windows = planes.windows(y, x);
-                        let sums = planes.convolve::<S, CHANNELS>(simd, windows, weights, bias);
+                        let sums = planes.convolve::<S, CHANNELS>(simd, (y, x), weights, bias);
                         let (largest, winner) = pool_relu(simd, sums, STOPPED);
                         for i in 0..CHANNELS.min(conv.channels_out - first) {
                             let plane = (first + i) * conv.out_pixels();
@@ -82,6 +84,10 @@ pub struct Planes {
     pixels: Aligned,
     /// Numbers in half a row.
     half: usize,
+    kernel_size: usize,
+    /// Of each channel the rows, those of zeros around the image counted, outside of which there
+    /// are zeros alone.
+    drawn: Vec<Range<usize>>,
     /// For each product (in, K, K) where the four pixels are that it takes for a window, from the
     /// window's first one on.
     pub taps: Vec<[usize; 4]>,
@@ -111,15 +117,27 @@ impl Planes {
             taps: taps.collect(),
             pixels: Aligned::zeros(conv.channels_in * height * 2 * half),
             half,
+            kernel_size: conv.kernel_size,
+            drawn: vec![0..0; conv.channels_in],
         }
     }
 
-    /// Takes the place of the image before.
+    /// Takes the place of the image before. Pictures have blank rows; whether products with these
+    /// `may_be_skipped` depends on the other factor, since an infinite one would give NaN.
     #[inline(always)]
-    pub fn fill(&mut self, conv: &ConvPool, image: &[f32]) {
+    pub fn fill(&mut self, conv: &ConvPool, image: &[f32], may_be_skipped: bool) {
         let pad = conv.padding();
         let height = conv.height + 2 * pad;
         for (channel, plane) in image.chunks_exact(conv.height * conv.width).enumerate() {
+            let is_drawn = |row: &[f32]| row.iter().any(|pixel| *pixel != 0.0);
+            let mut rows = plane.chunks_exact(conv.width);
+            let first = rows.position(is_drawn).unwrap_or(conv.height);
+            let mut rows = plane.chunks_exact(conv.width);
+            let last = rows.rposition(is_drawn).unwrap_or(0);
+            self.drawn[channel] = match may_be_skipped {
+                true => pad + first..pad + last + 1,
+                false => 0..height,
+            };
             for (y, row) in plane.chunks_exact(conv.width).enumerate() {
                 let at = (channel * height + y + pad) * 2 * self.half;
                 let (even, odd) =
@@ -145,12 +163,29 @@ impl Planes {
         4 * y * self.half + x
     }
 
-    /// What the convolution gives for the windows from `at` on, for each channel of a block.
+    /// The rows of the kernel of which the windows in row `y` of the pooled image take anything but
+    /// zeros.
+    fn kernel_rows(&self, channel: usize, y: usize) -> Range<usize> {
+        let Range { start, end } = self.drawn[channel];
+        // Row `ky` takes rows 2 y + ky and the next one.
+        let last = end.saturating_sub(2 * y).min(self.kernel_size);
+        start.saturating_sub(2 * y + 1).min(last)..last
+    }
+
+    /// The rows of the pooled image whose windows take anything but zeros for row `ky` of the kernel.
+    pub fn pooled_rows(&self, channel: usize, ky: usize, height: usize) -> Range<usize> {
+        let Range { start, end } = self.drawn[channel];
+        let last = end.saturating_sub(ky).div_ceil(2).min(height);
+        (start.saturating_sub(ky) / 2).min(last)..last
+    }
+
+    /// What the convolution gives for the windows of a vector from row `y` and column `x` of the
+    /// pooled image on, for each channel of a block.
     #[inline(always)]
     fn convolve<S: Simd, const CHANNELS: usize>(
         &self,
         simd: S,
-        at: usize,
+        (y, x): (usize, usize),
         weights: &[[f32; CHANNELS]],
         bias: &[f32],
     ) -> [[S::f32s; 4]; CHANNELS] {
@@ -158,14 +193,21 @@ impl Planes {
         for i in 0..CHANNELS {
             sums[i] = [simd.splat_f32s(bias[i.min(bias.len() - 1)]); 4];
         }
-        for (tap, weights) in self.taps.iter().zip(weights) {
-            let Some(window) = self.window::<S>(tap, at) else {
-                return sums;
-            };
-            for i in 0..CHANNELS {
-                let weight = simd.splat_f32s(weights[i]);
-                for j in 0..4 {
-                    sums[i][j] = simd.mul_add_e_f32s(window[j], weight, sums[i][j]);
+        let at = self.windows(y, x);
+        let taps = self.kernel_size * self.kernel_size;
+        for channel in 0..self.drawn.len() {
+            let rows = self.kernel_rows(channel, y);
+            let rows = channel * taps + rows.start * self.kernel_size
+                ..channel * taps + rows.end * self.kernel_size;
+            for (tap, weights) in self.taps[rows.clone()].iter().zip(&weights[rows]) {
+                let Some(window) = self.window::<S>(tap, at) else {
+                    return sums;
+                };
+                for i in 0..CHANNELS {
+                    let weight = simd.splat_f32s(weights[i]);
+                    for j in 0..4 {
+                        sums[i][j] = simd.mul_add_e_f32s(window[j], weight, sums[i][j]);
+                    }
                 }
             }
         }
