@@ -22,6 +22,7 @@ mod slice;
 pub use article::Article;
 pub use conv::{Conv2d, conv2d, convolve};
 pub use conv_pool::conv_pool_relu;
+pub use kernel::simd::{InstructionSet, NotAvailable};
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
 pub use optimizer::{Adam, AdamConfig, Moments, Sgd, SgdConfig, StepParts, Velocity};

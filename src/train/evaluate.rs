@@ -2,30 +2,37 @@
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
+use rayon::prelude::*;
 
 use crate::data::{Batches, Shift, Split};
 use crate::nn::{count_correct, cross_entropy};
 use crate::train::Metrics;
 
-/// Images that are evaluated at a time; more would take more memory and no less time.
-const EVALUATION_BATCH: usize = 500;
+/// Images that are evaluated at a time: what the layers hand on then stays in the caches.
+const EVALUATION_BATCH: usize = 100;
 
-/// Mean loss and accuracy of `network` over all images of `split`, none for an empty one.
+/// Mean loss and accuracy of `network` over all images of `split`, none for an empty one. On the CPU
+/// several batches run side by side; their sums are taken in order.
 ///
 /// # Errors
 /// A network that does not take the split's images, or has too few classes for its labels.
-pub fn evaluate(network: &impl Module, split: &Split, device: &Device) -> Result<Metrics> {
-    let mut sum = Sum::default();
-    for indices in &Batches::sequential(split.len() as u32, EVALUATION_BATCH) {
+pub fn evaluate(network: &(impl Module + Sync), split: &Split, device: &Device) -> Result<Metrics> {
+    let batches = Batches::sequential(split.len() as u32, EVALUATION_BATCH);
+    let batches: Vec<_> = batches.iter().collect();
+    let evaluate = |indices: &&[u32]| {
         let (images, labels) = tensors(split, indices, None, device)?;
         let logits = network.forward(&images)?;
-        let loss = cross_entropy(&logits, &labels)?.to_scalar::<f32>()?;
-        sum.add(
-            f64::from(loss),
-            count_correct(&logits, &labels)?,
-            indices.len(),
-        );
-    }
+        let loss = f64::from(cross_entropy(&logits, &labels)?.to_scalar::<f32>()?);
+        let mut sum = Sum::default();
+        sum.add(loss, count_correct(&logits, &labels)?, indices.len());
+        Ok(sum)
+    };
+    let sums: Result<Vec<_>> = match device {
+        Device::Cpu => batches.par_iter().map(evaluate).collect(),
+        _ => batches.iter().map(evaluate).collect(),
+    };
+    let mut sum = Sum::default();
+    sums?.iter().for_each(|part| sum.extend(part));
     Ok(sum.mean())
 }
 

@@ -1,12 +1,14 @@
 //! Which vector instructions the kernels use: decided once, while the program runs.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use pulp::bytemuck::cast_slice;
 use pulp::{Scalar, Simd, WithSimd};
+use serde::{Deserialize, Serialize};
 
 /// A family of vector instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum InstructionSet {
     /// Plain code for any processor.
     Portable,
@@ -18,20 +20,73 @@ pub enum InstructionSet {
     Avx512,
 }
 
+/// The index in [`InstructionSet::ALL`], or another number before it is known.
+static CURRENT: AtomicU8 = AtomicU8::new(u8::MAX);
+
+/// Instructions that this machine lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this machine has no {} instructions; it has: {}", asked.name(), names(&InstructionSet::available()))]
+pub struct NotAvailable {
+    /// The set that was asked for.
+    pub asked: InstructionSet,
+}
+
+fn names(sets: &[InstructionSet]) -> String {
+    let names: Vec<_> = sets.iter().map(|set| set.name()).collect();
+    names.join(", ")
+}
+
 impl InstructionSet {
-    /// The set that ops use: the widest of this machine.
+    /// Every set, the widest last.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+
+    /// The set that ops use: the widest of this machine, or what [`select`](Self::select) was told.
     pub fn current() -> Self {
-        static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
-        *CURRENT.get_or_init(|| {
-            let available = Self::available();
-            available[available.len() - 1]
-        })
+        match Self::ALL.get(usize::from(CURRENT.load(Ordering::Relaxed))) {
+            Some(set) => *set,
+            None => {
+                let available = Self::available();
+                let widest = available[available.len() - 1];
+                CURRENT.store(widest as u8, Ordering::Relaxed);
+                widest
+            }
+        }
+    }
+
+    /// Makes all ops of this process use this set from now on; matrix products choose for
+    /// themselves, in the crate `gemm`. For measuring and for tests.
+    ///
+    /// ```
+    /// use cnn_tb::nn::InstructionSet;
+    /// InstructionSet::Portable.select()?;
+    /// assert_eq!(InstructionSet::current(), InstructionSet::Portable);
+    /// # Ok::<(), cnn_tb::nn::NotAvailable>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotAvailable`] where the machine lacks it.
+    pub fn select(self) -> Result<(), NotAvailable> {
+        if !self.is_available() {
+            return Err(NotAvailable { asked: self });
+        }
+        CURRENT.store(self as u8, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// As on the command line and in `config.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
     }
 
     /// The sets of this machine, the widest last.
     pub fn available() -> Vec<Self> {
-        let all = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
-        all.into_iter().filter(|set| set.is_available()).collect()
+        let all = Self::ALL.into_iter();
+        all.filter(|set| set.is_available()).collect()
     }
 
     fn is_available(self) -> bool {
