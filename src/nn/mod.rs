@@ -24,7 +24,7 @@ pub use conv::{Conv2d, conv2d, convolve};
 pub use conv_pool::conv_pool_relu;
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
-pub use optimizer::{Adam, AdamConfig, Moments, Sgd, SgdConfig, Velocity};
+pub use optimizer::{Adam, AdamConfig, AdamW, Moments, Sgd, SgdConfig, Velocity, clip_grad_norm};
 pub use parameters::{Init, Parameters};
 pub use pool::max_pool2d;
 pub use relu::relu;

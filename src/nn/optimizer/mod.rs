@@ -1,8 +1,12 @@
-//! Optimizers whose state is public, each a [`candle_nn::Optimizer`].
+//! Optimizers whose state is public, each a [`candle_nn::Optimizer`], and gradient clipping.
 
 mod adam;
+mod adamw;
+mod clip;
 mod sgd;
 mod update;
 
 pub use adam::{Adam, AdamConfig, Moments};
+pub use adamw::AdamW;
+pub use clip::clip_grad_norm;
 pub use sgd::{Sgd, SgdConfig, Velocity};
