@@ -5,12 +5,19 @@ use candle_core::{DType, Result, Tensor};
 
 use crate::nn::Parameters;
 
-/// The layer whose gradient in `grads` is not finite; of several the one nearest to the loss, where
-/// a backward pass meets it first.
+/// The layer whose gradient went bad first on the way back from the loss: in an earlier update,
+/// which made the weights so, or else in `grads`.
 ///
 /// # Errors
 /// What the device says.
-pub fn bad_gradient(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
+pub fn bad_layer(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
+    match bad_weights(parameters)? {
+        None => bad_gradient(parameters, grads),
+        earlier => Ok(earlier),
+    }
+}
+
+fn bad_gradient(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
     let named = parameters.named().into_iter();
     nearest_to_loss(named.filter_map(|(name, var)| Some((name, grads.get(&var)?.clone()))))
 }
@@ -66,8 +73,8 @@ mod tests {
     }
 
     fn var(parameters: &Parameters, wanted: &str) -> Var {
-        let named = parameters.named().into_iter();
-        named.filter(|(name, _)| name == wanted).next().unwrap().1
+        let mut named = parameters.named().into_iter();
+        named.find(|(name, _)| name == wanted).unwrap().1
     }
 
     /// As `var`, but with `number` in its last place.
@@ -94,6 +101,13 @@ mod tests {
             var.set(&spoilt(&var, number)).unwrap();
             assert_eq!(bad_weights(&parameters).unwrap().as_deref(), Some(layer));
         }
+        // The update that made the weights bad came before these gradients.
+        let fc2 = var(&parameters, "fc2.bias");
+        grads.insert(&fc2, spoilt(&fc2, f32::NAN));
+        let found = bad_gradient(&parameters, &grads).unwrap();
+        assert_eq!(found.as_deref(), Some("fc2"));
+        let found = bad_layer(&parameters, &grads).unwrap();
+        assert_eq!(found.as_deref(), Some("fc1"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
     self, Adam, AdamConfig, AdamW, Article, Parameters, Sgd, SgdConfig, clip_grad_norm,
 };
-use crate::train::divergence::{bad_gradient, bad_weights};
+use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate};
 use crate::train::step::Step;
 use crate::train::{
@@ -183,6 +183,7 @@ fn run<O: Optimizer>(
     })?;
 
     let began = Instant::now();
+    let rate = |update| (config.schedule).rate(config.learning_rate, update, updates);
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut update = 0;
     let mut stopped = None;
@@ -205,9 +206,7 @@ fn run<O: Optimizer>(
             loss,
             epoch,
             update,
-            learning_rate: config
-                .schedule
-                .rate(config.learning_rate, update - 1, updates),
+            learning_rate: rate(update - 1),
             layer,
         };
         for indices in &Batches::shuffled(
@@ -216,22 +215,17 @@ fn run<O: Optimizer>(
             config.seed,
             epoch as u64,
         ) {
-            let learning_rate = config.schedule.rate(config.learning_rate, update, updates);
+            let learning_rate = rate(update);
             optimizer.set_learning_rate(learning_rate);
             let (mut grads, batch_sum) = step.gradients(indices)?;
             update += 1;
             let train = batch_sum.mean();
-            if !train.loss.is_finite() {
-                let layer = match bad_weights(&parameters)? {
-                    None => bad_gradient(&parameters, &grads)?,
-                    earlier => earlier,
-                };
-                return Err(non_finite(train.loss, update, layer));
-            }
-            if let Some(max_norm) = config.clip_norm
-                && !clip_grad_norm(&mut grads, &vars, max_norm)?.is_finite()
-            {
-                let layer = bad_gradient(&parameters, &grads)?;
+            let norm = match config.clip_norm {
+                Some(max_norm) => clip_grad_norm(&mut grads, &vars, max_norm)?,
+                None => 0.0,
+            };
+            if !train.loss.is_finite() || !norm.is_finite() {
+                let layer = bad_layer(&parameters, &grads)?;
                 return Err(non_finite(train.loss, update, layer));
             }
             optimizer.step(&grads)?;
