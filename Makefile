@@ -12,7 +12,7 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser proto runs interop bench-peers \
+.PHONY: help build tensorboard check crates test test-browser proto runs interop recipes bench-peers \
 	screenshots clean .venv .venv-browser .venv-torch
 
 help: ## list the targets
@@ -66,6 +66,11 @@ interop: .venv-torch ## train a little, and compare our logits with PyTorch's
 	cargo run --release --locked -- train --epochs 1 --logdir $(INTEROP_RUN) --overwrite --quiet
 	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors \
 		| .venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors
+
+recipes: build .venv-torch ## what both recipes reach, the article's beside PyTorch (about 10 min; RECIPES=options)
+	cargo build --release --locked --example initial_weights
+	.venv-torch/bin/python benches/recipes/recipes.py target/release/cnn-tb \
+		target/release/examples/initial_weights $(RECIPES)
 
 bench-peers: build .venv-torch ## time an epoch against PyTorch, in turn (a quiet machine, about 4 min)
 	.venv-torch/bin/python benches/peers/peers.py target/release/cnn-tb

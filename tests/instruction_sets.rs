@@ -57,7 +57,10 @@ fn all_instruction_sets_train_alike_and_each_repeats_itself() {
     for set in InstructionSet::available() {
         let (found_losses, found_weights) = train(set);
         for (found, expected) in found_losses.iter().zip(&losses) {
-            assert!((found - expected).abs() <= TOLERANCE, "{set:?}: {found}, {expected}");
+            assert!(
+                (found - expected).abs() <= TOLERANCE,
+                "{set:?}: {found}, {expected}"
+            );
         }
         let apart = found_weights.iter().zip(&weights);
         let apart = apart.map(|(found, expected)| (found - expected).abs());
@@ -68,6 +71,9 @@ fn all_instruction_sets_train_alike_and_each_repeats_itself() {
     let lacking = InstructionSet::ALL.into_iter();
     for set in lacking.filter(|set| !InstructionSet::available().contains(set)) {
         let error = set.select().unwrap_err().to_string();
-        assert!(error.contains(set.name()) && error.contains("portable"), "{error}");
+        assert!(
+            error.contains(set.name()) && error.contains("portable"),
+            "{error}"
+        );
     }
 }

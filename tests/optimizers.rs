@@ -1,11 +1,11 @@
-//! Optimizers and schedules against PyTorch 2.15's numbers.
+//! Optimizers, gradient clipping and schedules against PyTorch 2.15's numbers.
 
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::Optimizer;
-use cnn_tb::nn::{Adam, AdamConfig, Schedule, Sgd, SgdConfig};
+use cnn_tb::nn::{Adam, AdamConfig, AdamW, Schedule, Sgd, SgdConfig, clip_grad_norm};
 
 /// The parameter after five steps on a gradient that depends on it and on the step:
 ///
@@ -65,6 +65,19 @@ fn adam() {
     );
 }
 
+/// `torch.optim.AdamW(p, lr=0.1)`, whose weight decay is 0.01.
+#[test]
+fn adamw() {
+    let config = AdamConfig {
+        learning_rate: 0.1,
+        ..AdamConfig::adamw()
+    };
+    assert_close(
+        &five_steps::<AdamW>(config).0,
+        [0.493_839_03, -2.491_192, 0.006_478_481],
+    );
+}
+
 /// `torch.optim.SGD(p, lr=0.1, momentum=0.9)` and `torch.optim.SGD(p, lr=0.1, momentum=0.9,
 /// nesterov=True, weight_decay=0.3)`.
 #[test]
@@ -88,8 +101,89 @@ fn sgd() {
     );
 }
 
-/// The learning rates of `OneCycleLR(optimizer, max_lr, total_steps)`, the first of them before
-/// the first `step()`.
+/// Two parameters and gradients of theirs.
+fn two_parameters(dtype: DType, third: f32) -> (Vec<Var>, candle_core::backprop::GradStore) {
+    let a = Tensor::new(&[3f32, -4.0, third], &Device::Cpu).unwrap();
+    let b = Tensor::new(&[[1f32, 2.0], [-2.0, 0.25]], &Device::Cpu).unwrap();
+    let vars = [&a, &b].map(|values| {
+        let zeros = values.zeros_like().unwrap().to_dtype(dtype).unwrap();
+        Var::from_tensor(&zeros).unwrap()
+    });
+    let parts = vars.iter().zip([a, b]).map(|(var, grad)| {
+        let grad = grad.to_dtype(dtype).unwrap();
+        (var.as_tensor() * grad).unwrap().sum_all().unwrap()
+    });
+    let sum = parts.reduce(|a, b| (a + b).unwrap()).unwrap();
+    (vars.to_vec(), sum.backward().unwrap())
+}
+
+/// The numbers of all gradients, one after the other.
+fn numbers(grads: &candle_core::backprop::GradStore, vars: &[Var]) -> Vec<f32> {
+    let of = |var| grads.get(var).unwrap().to_dtype(DType::F32).unwrap();
+    vars.iter()
+        .flat_map(|var| of(var).flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        .collect()
+}
+
+/// ```python
+/// a, b = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2, 2))
+/// a.grad = torch.tensor([3.0, -4.0, 0.5])
+/// b.grad = torch.tensor([[1.0, 2.0], [-2.0, 0.25]])
+/// norm = torch.nn.utils.clip_grad_norm_([a, b], 1.5)
+/// ```
+#[test]
+fn gradients_are_clipped_by_their_total_norm() {
+    let expected = [
+        0.768_221_26,
+        -1.024_295,
+        0.128_036_87,
+        0.256_073_74,
+        0.512_147_5,
+        -0.512_147_5,
+        0.064_018_436,
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        let (vars, mut grads) = two_parameters(dtype, 0.5);
+        let norm = clip_grad_norm(&mut grads, &vars, 1.5).unwrap();
+        assert!((norm - 5.857_686_996).abs() < 1e-6, "{norm}");
+        for (found, expected) in numbers(&grads, &vars).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
+        }
+        // What is below the limit stays as it is, and so does a parameter without a gradient.
+        let (mut vars, mut grads) = two_parameters(dtype, 0.5);
+        let before = numbers(&grads, &vars);
+        vars.push(Var::zeros(2, dtype, &Device::Cpu).unwrap());
+        let norm = clip_grad_norm(&mut grads, &vars, 100.0).unwrap();
+        assert!((norm - 5.857_686_996).abs() < 1e-6, "{norm}");
+        assert_eq!(numbers(&grads, &vars[..2]), before);
+        assert!(grads.get(&vars[2]).is_none());
+    }
+}
+
+#[test]
+fn a_norm_that_is_not_finite_leaves_the_gradients_to_be_looked_at() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let (vars, mut grads) = two_parameters(DType::F32, bad);
+        let norm = clip_grad_norm(&mut grads, &vars, 1.0).unwrap();
+        assert!(!norm.is_finite(), "{norm}");
+        let found = numbers(&grads, &vars);
+        assert_eq!(found[..2], [3.0, -4.0]);
+        assert_eq!(found[3..], [1.0, 2.0, -2.0, 0.25]);
+    }
+}
+
+/// The learning rates of `OneCycleLR`, the first of them before the first `step()`:
+///
+/// ```python
+/// optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+/// schedule = torch.optim.lr_scheduler.OneCycleLR(
+///     optimizer, max_lr=peak, total_steps=updates, cycle_momentum=False)
+/// for update in range(updates):
+///     print(update, optimizer.param_groups[0]["lr"])
+///     optimizer.step()
+///     if update + 1 < updates:
+///         schedule.step()
+/// ```
 #[test]
 fn one_cycle() {
     let short = [

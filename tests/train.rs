@@ -389,8 +389,11 @@ fn json_is_one_object_a_line() {
         }
         assert!(epoch["images_per_sec"].as_f64().unwrap() > 0.0);
         assert!(epoch["logging_secs"].as_f64().unwrap() > 0.0);
+        assert!(epoch["evaluation_secs"].as_f64().unwrap() > 0.0);
     }
     assert_eq!(result["epochs"], 2);
+    assert_eq!(result["stopped"], Value::Null);
+    assert!((1..=2).contains(&result["best_epoch"].as_u64().unwrap()));
     let accuracy = result["test"]["accuracy"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&accuracy));
     assert_eq!(
@@ -404,6 +407,116 @@ fn json_is_one_object_a_line() {
         .map(|line| line["elapsed_secs"].as_f64().unwrap())
         .collect();
     assert!(elapsed.is_sorted(), "{elapsed:?}");
+}
+
+/// The text `stopped` in the run's own event file, with its step.
+fn stopped_text(dir: &Dir, name: &str) -> Option<(i64, String)> {
+    let files = timeless_files(dir, name).into_iter();
+    let mut events = files.flat_map(|(_, _, events)| events);
+    events.find_map(|event| {
+        let Some(What::Summary(summary)) = event.what else {
+            return None;
+        };
+        let value = summary.value.into_iter().find(|v| v.tag == "stopped")?;
+        let Some(value::Value::Tensor(tensor)) = value.value else {
+            return None;
+        };
+        let text = String::from_utf8(tensor.string_val[0].clone()).unwrap();
+        Some((event.step, text))
+    })
+}
+
+#[test]
+fn early_stopping_is_a_success_that_says_why_it_ended() {
+    let dir = Dir::new();
+    // Steps too small for f32: the loss stays what it was after the first epoch.
+    let flags = "--data data --batch-size 20 --epochs 9 --lr 1e-30 --early-stopping 2";
+    let finished = dir.train(&format!("{flags} --logdir a")).ended(0);
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    let [third, test, stopped, best, saved, _] = lines[lines.len() - 6..] else {
+        panic!("{finished:#?}");
+    };
+    assert!(third.starts_with("  3/9 "), "{third}");
+    assert!(test.starts_with("test    loss "), "{test}");
+    assert_eq!(
+        stopped,
+        "stopped after epoch 3 of 9: no lower validation loss in the last 2 epochs"
+    );
+    assert!(
+        best.starts_with("        best validation loss ")
+            && best.ends_with(" after epoch 1; the weights saved are the last ones"),
+        "{best}"
+    );
+    assert!(saved.starts_with("saved   "), "{saved}");
+    let run = dir.run("a");
+    assert_eq!(run.session().unwrap().status, Some(SessionStatus::Success));
+    assert_eq!(run.scalars("validation/loss").unwrap().len(), 3);
+    assert_eq!(run.scalars("test/loss").unwrap()[0].step, 3);
+    assert!(run.hparams().contains_key("early_stopping"));
+    let expected = "`early_stopping` in epoch 3. The validation loss was lowest after epoch 1; \
+                    weights and test result are those of the end.";
+    assert_eq!(stopped_text(&dir, "a"), Some((3, expected.to_owned())));
+
+    let finished = dir.train(&format!("{flags} --logdir b --json")).ended(0);
+    let result: Value = serde_json::from_str(finished.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(result["event"], "result");
+    assert_eq!(result["stopped"], "early_stopping");
+    assert_eq!(
+        (&result["epochs"], &result["best_epoch"]),
+        (&3.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_time_limit_is_a_success_that_says_why_it_ended() {
+    let dir = Dir::new();
+    let flags = "--data data --batch-size 20 --epochs 100000 --time-limit";
+    let finished = dir.train(&format!("{flags} 0.001s --logdir a")).ended(0);
+    for part in [
+        "\ntest    loss ",
+        "\nstopped in epoch 1 of 100,000, at the time limit of 0.0 s\n        best validation loss ",
+        "\nsaved   a/weights.safetensors, config.toml\n",
+    ] {
+        assert!(finished.stdout.contains(part), "{part}: {finished:#?}");
+    }
+    let run = dir.run("a");
+    assert_eq!(run.session().unwrap().status, Some(SessionStatus::Success));
+    assert_eq!(run.scalars("validation/loss").unwrap().len(), 1);
+    assert!(
+        stopped_text(&dir, "a")
+            .unwrap()
+            .1
+            .starts_with("`time_limit` in epoch 1.")
+    );
+    let updates = run.scalars("batches/train_batch/loss").unwrap().len();
+    assert!((1..11).contains(&updates), "{updates}");
+
+    let finished = dir
+        .train(&format!("{flags} 0.0001m --logdir b --json"))
+        .ended(0);
+    let lines: Vec<Value> = (finished.stdout.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["config"]["time_limit_secs"], 0.006);
+    assert_eq!(lines.last().unwrap()["stopped"], "time_limit");
+    dir.train(&format!("{SMALL} --time-limit 1h --logdir c"))
+        .ended(0);
+    assert_eq!(stopped_text(&dir, "c"), None);
+}
+
+#[test]
+fn the_recipe_names_decay_and_clipping() {
+    let dir = Dir::new();
+    let flags = "--optimizer adamw --weight-decay 0.05 --clip-norm 2";
+    let finished = dir.train(&format!("{SMALL} {flags} --logdir a")).ended(0);
+    let recipe = " · AdamW, one-cycle to 0.01, weight decay 0.05, clip norm 2 · batch 20";
+    assert!(finished.stdout.contains(recipe), "{}", finished.stdout);
+    let config = Config::from_toml(&String::from_utf8(dir.read("a/config.toml")).unwrap()).unwrap();
+    assert_eq!(config.optimizer, OptimizerKind::Adamw);
+    assert_eq!(
+        (config.weight_decay, config.clip_norm),
+        (Some(0.05), Some(2.0))
+    );
 }
 
 #[test]
@@ -510,7 +623,39 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "--seed 18446744073709551615",
             "it must be a whole number from 0 to 9,223,372,036,854,775,807\n",
         ),
-        ("--optimizer rmsprop", "[possible values: adam, sgd]"),
+        ("--optimizer rmsprop", "[possible values: adam, adamw, sgd]"),
+        (
+            "--clip-norm 0",
+            "clip_norm is 0; it must be above 0 and at most 1,000,000\n",
+        ),
+        (
+            "--clip-norm tight",
+            "it must be a number above 0 and at most 1,000,000\n",
+        ),
+        (
+            "--optimizer sgd --weight-decay -0.1",
+            "weight_decay is -0.1; it must be from 0 to 1\n",
+        ),
+        (
+            "--weight-decay 0.1",
+            "weight_decay is 0.1; it must be left out with optimizer adam; adamw and sgd have one\n",
+        ),
+        (
+            "--early-stopping 0",
+            "it must be a whole number from 1 to 1,000,000\n",
+        ),
+        (
+            "--time-limit 0",
+            "time_limit_secs is 0; it must be above 0 and at most 31,536,000 seconds\n",
+        ),
+        (
+            "--time-limit -2m",
+            "time_limit_secs is -120; it must be above 0 and at most 31,536,000 seconds\n",
+        ),
+        (
+            "--time-limit soon",
+            "31,536,000 seconds, written as 90, 90s, 2m or 1h\n",
+        ),
         ("--preset none", "[possible values: default, article]"),
         (
             "--log everything",
@@ -769,11 +914,12 @@ fn a_loss_that_diverges_is_an_error_and_a_failed_session() {
         "{}",
         finished.stderr
     );
-    assert!(
-        finished.stderr.contains("try a smaller learning rate"),
-        "{}",
-        finished.stderr
-    );
+    for part in [
+        "learning rate 100; from the loss back, the first gradient that is not finite is that of ",
+        "; try a smaller learning rate",
+    ] {
+        assert!(finished.stderr.contains(part), "{}", finished.stderr);
+    }
     assert_eq!(
         dir.run("a").session().unwrap().status,
         Some(SessionStatus::Failure)

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use cnn_tb::data::Dataset;
 use cnn_tb::train::{
-    Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Start, fit,
+    Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Start, Stopped, fit,
 };
 
 /// MNIST's first images as IDX files.
@@ -46,6 +46,7 @@ struct Record {
     batches: Vec<Batch>,
     epochs: Vec<Epoch>,
     test_wrong: Vec<usize>,
+    stopped: Option<Stopped>,
     stop_at: Option<usize>,
     fail_at: Option<usize>,
 }
@@ -75,6 +76,7 @@ impl Observer for Record {
 
     fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
         self.test_wrong.push(finish.test_wrong);
+        self.stopped = finish.stopped;
         Ok(())
     }
 }
@@ -162,7 +164,11 @@ fn a_training_learns() {
 fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
     let directory = tempfile::tempdir().unwrap();
     let dataset = small_dataset(directory.path(), 240, 50);
-    for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+    for (optimizer, clip_norm) in [
+        (OptimizerKind::Adam, None),
+        (OptimizerKind::Adamw, Some(0.5)),
+        (OptimizerKind::Sgd, Some(0.5)),
+    ] {
         let with = |threads, seed| {
             let threads = Some(threads);
             train(
@@ -170,6 +176,7 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
                     threads,
                     seed,
                     optimizer,
+                    clip_norm,
                     ..config()
                 },
                 &dataset,
@@ -188,6 +195,92 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
 }
 
 #[test]
+fn decay_and_clipping_change_the_weights_where_they_have_something_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let with = |optimizer, weight_decay, clip_norm| {
+        let config = Config {
+            optimizer,
+            weight_decay,
+            clip_norm,
+            ..config()
+        };
+        train(&config, &dataset).0
+    };
+    use OptimizerKind::{Adam, Adamw, Sgd};
+    let adam = with(Adam, None, None);
+    assert!(with(Adamw, Some(0.0), None) == adam, "AdamW without decay");
+    assert!(with(Adamw, None, None) == with(Adamw, Some(0.01), None));
+    assert!(with(Adamw, None, None) != adam);
+    assert!(with(Sgd, None, None) == with(Sgd, Some(0.0), None));
+    assert!(with(Sgd, None, None) != with(Sgd, Some(0.1), None));
+    assert!(with(Adam, None, Some(1e6)) == adam, "no norm is so large");
+    assert!(with(Adam, None, Some(0.1)) != adam);
+}
+
+#[test]
+fn early_stopping_ends_after_so_many_epochs_without_a_lower_validation_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let run = |learning_rate, epochs| {
+        let mut record = Record::default();
+        let config = Config {
+            learning_rate,
+            epochs,
+            early_stopping: Some(3),
+            ..config()
+        };
+        let outcome = fit(&config, &dataset, &mut record).unwrap();
+        assert_eq!(record.epochs, outcome.epochs);
+        assert_eq!((record.test_wrong.len(), outcome.test.is_some()), (1, true));
+        assert_eq!(record.stopped, outcome.stopped);
+        let best = Epoch::best(&outcome.epochs).unwrap().epoch;
+        (outcome.epochs.len(), best, outcome.stopped)
+    };
+    // Steps too small for f32: the loss stays what it was after the first epoch.
+    let still = 1e-30;
+    assert_eq!(run(still, 20), (4, 1, Some(Stopped::EarlyStopping)));
+    assert_eq!(run(still, 4), (4, 1, None), "that was the last anyway");
+    assert_eq!(run(still, 3), (3, 1, None));
+    let learning = run(0.001, 4);
+    assert_eq!((learning.0, learning.2), (4, None), "{learning:?}");
+    assert!(learning.1 > 1, "{learning:?}");
+}
+
+#[test]
+fn a_time_limit_ends_the_training_after_a_batch_and_evaluates() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let run = |time_limit_secs, epochs, batch_size| {
+        let mut record = Record::default();
+        let config = Config {
+            time_limit_secs: Some(time_limit_secs),
+            epochs,
+            batch_size,
+            ..config()
+        };
+        let outcome = fit(&config, &dataset, &mut record).unwrap();
+        assert_eq!((record.test_wrong.len(), outcome.test.is_some()), (1, true));
+        assert_eq!(record.stopped, outcome.stopped);
+        record
+    };
+    let cut = run(1e-9, 2, 30);
+    assert_eq!(cut.stopped, Some(Stopped::TimeLimit));
+    assert_eq!((cut.batches.len(), cut.epochs.len()), (1, 1));
+    assert_eq!(cut.epochs[0].train, cut.batches[0].train);
+    assert!(cut.epochs[0].validation.loss > 0.0 && cut.epochs[0].evaluation_secs > 0.0);
+    // The batch that ends the epoch, and the one that ends the training.
+    let cut = run(1e-9, 2, 220);
+    assert_eq!(
+        (cut.epochs.len(), cut.stopped),
+        (1, Some(Stopped::TimeLimit))
+    );
+    assert_eq!(run(1e-9, 1, 220).stopped, None);
+    let whole = run(1e6, 2, 30);
+    assert_eq!((whole.batches.len(), whole.stopped), (16, None));
+}
+
+#[test]
 fn an_observer_can_stop_and_its_failure_ends_the_training() {
     let directory = tempfile::tempdir().unwrap();
     let dataset = small_dataset(directory.path(), 240, 50);
@@ -202,6 +295,7 @@ fn an_observer_can_stop_and_its_failure_ends_the_training() {
         "no point for the cut epoch"
     );
     assert_eq!((outcome.epochs.len(), outcome.test), (1, None));
+    assert_eq!(outcome.stopped, Some(Stopped::Observer));
     assert!(
         record.test_wrong.is_empty(),
         "the test images were not read"
@@ -228,11 +322,28 @@ fn a_diverging_training_says_where() {
     // Most trainings at this rate end with every ReLU at 0 and a large loss; some overflow first.
     let failed = |seed| fit(&config(seed), &dataset, &mut Record::default()).err();
     let error = (0..20).find_map(failed).expect("one of 20 seeds");
-    assert!(matches!(error, FitError::NonFinite { .. }), "{error}");
+    let FitError::NonFinite {
+        update,
+        learning_rate,
+        layer: Some(layer),
+        ..
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert!((1..=16).contains(update) && *learning_rate == 100.0);
     assert!(
-        error.to_string().contains("try a smaller learning rate"),
-        "{error}"
+        ["conv1", "conv2", "fc1", "fc2"].contains(&layer.as_str()),
+        "{layer}"
     );
+    let text = error.to_string();
+    for part in [
+        format!(", update {update}, learning rate 100; "),
+        format!("the first gradient that is not finite is that of {layer}; "),
+        "try a smaller learning rate".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{text}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgAction;
 use cnn_tb::data::Dataset;
-use cnn_tb::train::{Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, fit};
+use cnn_tb::train::{Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit};
 
 use self::json::Json;
 use self::run_dir::RunDir;
@@ -31,17 +31,22 @@ const LONG_ABOUT: &str = "\
 Train the article's network and log it for TensorBoard
 
 Results go to standard output, progress and warnings to standard error. The run directory gets \
-config.toml (every setting), weights.safetensors (the last weights) and event files. Ctrl-C stops \
+config.toml (every setting), weights.safetensors (the last weights) and event files. A training that \
+--early-stopping or --time-limit ends is a success: it reads the test images, saves the weights that it \
+has, says why it ended and which epoch was the best, and exits 0. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
 
 With --json standard output has one object a line: `start` with the first training step, `epoch` \
 after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. `config` has every setting. \
 Accuracy is a fraction. elapsed_secs counts from the start of the command; logging_secs is how much \
-of it went into event files since the `epoch` line before; images_per_sec leaves evaluation out:
+of it went into event files since the `epoch` line before, evaluation_secs how much into the \
+validation images; images_per_sec leaves evaluation out. `stopped` is null, \"early_stopping\" or \
+\"time_limit\"; best_epoch is the one with the lowest validation loss:
   {\"event\":\"start\",\"elapsed_secs\":…,\"config\":{…},…}
   {\"event\":\"epoch\",\"epoch\":1,\"train\":{\"loss\":…,\"accuracy\":…},
-   \"validation\":{…},\"images_per_sec\":…,\"logging_secs\":…,\"elapsed_secs\":…}
-  {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"logdir\":…,\"weights\":…,…}";
+   \"validation\":{…},\"images_per_sec\":…,\"evaluation_secs\":…,\"logging_secs\":…,\"elapsed_secs\":…}
+  {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"stopped\":null,\"best_epoch\":6,
+   \"logdir\":…,\"weights\":…,…}";
 
 /// Train the article's network and log it for TensorBoard.
 #[derive(Debug, clap::Args)]
@@ -118,8 +123,10 @@ struct Times {
 struct End<'a> {
     config: &'a Config,
     run_dir: &'a RunDir,
-    /// Epochs that were completed.
-    epochs: usize,
+    /// Epochs that were completed; the last of them may be one that the time limit cut.
+    epochs: &'a [Epoch],
+    /// Why it ended before its last epoch, if it did.
+    stopped: Option<Stopped>,
     /// The test result; `None` for a training that was interrupted.
     test: Option<Test>,
     /// Since the start of the command.
@@ -176,8 +183,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     watch
         .run_dir()
         .save_weights(|path| outcome.save_weights(path))?;
-    let epochs = outcome.epochs.len();
-    let test = watch.end(&config, epochs)?;
+    let test = watch.end(&config, &outcome)?;
     Ok(if test.is_some() {
         Outcome::Done
     } else {

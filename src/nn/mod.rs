@@ -25,7 +25,10 @@ pub use conv_pool::conv_pool_relu;
 pub use kernel::simd::{InstructionSet, NotAvailable};
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
-pub use optimizer::{Adam, AdamConfig, Moments, Sgd, SgdConfig, StepParts, Velocity};
+pub use optimizer::{
+    Adam, AdamConfig, AdamW, Moments, Sgd, SgdConfig, StepParts, Velocity, add_parts,
+    clip_grad_norm,
+};
 pub use parameters::{Init, Parameters};
 pub use pool::max_pool2d;
 pub use relu::relu;

@@ -26,10 +26,26 @@ pub struct Config {
     pub learning_rate: f64,
     /// How gradients become updates.
     pub optimizer: OptimizerKind,
+    /// Weight decay of `adamw` and `sgd`; where absent PyTorch's defaults, 0.01 and 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// The largest norm of all gradients of an update; larger ones are scaled down to it. No
+    /// limit where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
     /// How the learning rate varies over the training.
     pub schedule: Schedule,
     /// Pixels by which a training image is moved at random, up to, in each direction.
     pub shift: u32,
+    /// After how many epochs in a row without a lower validation loss the training ends; where
+    /// absent it never ends for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<usize>,
+    /// Seconds after which the training ends, with the batch that is being trained then; no limit
+    /// where absent. How far a training comes in a time depends on the machine. The learning rate
+    /// takes its course as if all epochs were to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_secs: Option<f64>,
     /// The distribution of the initial weights.
     pub init: Init,
     /// Seed of the initial weights and of the order of the images.
@@ -47,6 +63,8 @@ pub struct Config {
 pub enum OptimizerKind {
     /// Adam (Kingma and Ba, 2015).
     Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+    Adamw,
     /// Stochastic gradient descent with momentum 0.9.
     Sgd,
 }
@@ -56,6 +74,7 @@ impl OptimizerKind {
     pub fn name(self) -> &'static str {
         match self {
             OptimizerKind::Adam => "adam",
+            OptimizerKind::Adamw => "adamw",
             OptimizerKind::Sgd => "sgd",
         }
     }
@@ -169,8 +188,12 @@ impl Preset {
                 batch_size: 100,
                 learning_rate: 0.006,
                 optimizer: OptimizerKind::Adam,
+                weight_decay: None,
+                clip_norm: None,
                 schedule: Schedule::OneCycle,
                 shift: 1,
+                early_stopping: None,
+                time_limit_secs: None,
                 init: Init::Kaiming,
                 seed: 0,
                 threads: None,
@@ -217,6 +240,20 @@ pub struct WholeRange {
     pub text: &'static str,
 }
 
+/// The numbers that a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumberRange {
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Both, as errors write them.
+    pub text: &'static str,
+}
+
+/// The smallest number above 0.
+const ABOVE_0: f64 = f64::from_bits(1);
+
 impl Config {
     /// What [`epochs`](Self::epochs) may be.
     pub const EPOCHS: WholeRange = WholeRange {
@@ -236,6 +273,8 @@ impl Config {
         max: 100,
         text: "from 0 to 100",
     };
+    /// What [`early_stopping`](Self::early_stopping) may be.
+    pub const EARLY_STOPPING: WholeRange = Self::EPOCHS;
     /// What [`threads`](Self::threads) may be.
     pub const THREADS: WholeRange = WholeRange {
         min: 1,
@@ -248,19 +287,80 @@ impl Config {
         max: i64::MAX as u64,
         text: "from 0 to 9,223,372,036,854,775,807",
     };
-    /// What [`learning_rate`](Self::learning_rate) may be, as errors write it.
-    pub const LEARNING_RATE: &str = "above 0 and at most 100";
+    /// What [`learning_rate`](Self::learning_rate) may be.
+    pub const LEARNING_RATE: NumberRange = NumberRange {
+        min: ABOVE_0,
+        max: 100.0,
+        text: "above 0 and at most 100",
+    };
+    /// What [`weight_decay`](Self::weight_decay) may be.
+    pub const WEIGHT_DECAY: NumberRange = NumberRange {
+        min: 0.0,
+        max: 1.0,
+        text: "from 0 to 1",
+    };
+    /// What [`clip_norm`](Self::clip_norm) may be.
+    pub const CLIP_NORM: NumberRange = NumberRange {
+        min: ABOVE_0,
+        max: 1_000_000.0,
+        text: "above 0 and at most 1,000,000",
+    };
+    /// What [`time_limit_secs`](Self::time_limit_secs) may be: up to a year.
+    pub const TIME_LIMIT_SECS: NumberRange = NumberRange {
+        min: ABOVE_0,
+        max: 31_536_000.0,
+        text: "above 0 and at most 31,536,000 seconds",
+    };
 
     /// Holds every number against its range.
     ///
     /// # Errors
-    /// The first setting out of range, with the range.
+    /// The first setting out of range, with the range; a weight decay for an optimizer that has
+    /// none.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_whole_numbers()?;
+        for (setting, number, range) in [
+            (
+                "learning_rate",
+                Some(self.learning_rate),
+                Self::LEARNING_RATE,
+            ),
+            ("weight_decay", self.weight_decay, Self::WEIGHT_DECAY),
+            ("clip_norm", self.clip_norm, Self::CLIP_NORM),
+            (
+                "time_limit_secs",
+                self.time_limit_secs,
+                Self::TIME_LIMIT_SECS,
+            ),
+        ] {
+            if let Some(number) = number
+                && !(range.min..=range.max).contains(&number)
+            {
+                return Err(ConfigError {
+                    setting,
+                    found: number.to_string(),
+                    expected: range.text,
+                });
+            }
+        }
+        match (self.optimizer, self.weight_decay) {
+            (OptimizerKind::Adam, Some(decay)) => Err(ConfigError {
+                setting: "weight_decay",
+                found: decay.to_string(),
+                expected: "left out with optimizer adam; adamw and sgd have one",
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_whole_numbers(&self) -> Result<(), ConfigError> {
         let threads = self.threads.map_or(Self::THREADS.min, |count| count as u64);
+        let patience = (self.early_stopping).map_or(Self::EARLY_STOPPING.min, |n| n as u64);
         for (setting, number, range) in [
             ("epochs", self.epochs as u64, Self::EPOCHS),
             ("batch_size", self.batch_size as u64, Self::BATCH_SIZE),
             ("shift", u64::from(self.shift), Self::SHIFT),
+            ("early_stopping", patience, Self::EARLY_STOPPING),
             ("threads", threads, Self::THREADS),
             ("seed", self.seed, Self::SEED),
         ] {
@@ -271,13 +371,6 @@ impl Config {
                     expected: range.text,
                 });
             }
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 100.0) {
-            return Err(ConfigError {
-                setting: "learning_rate",
-                found: self.learning_rate.to_string(),
-                expected: Self::LEARNING_RATE,
-            });
         }
         Ok(())
     }
@@ -312,7 +405,20 @@ mod tests {
             seed: i64::MAX as u64,
             ..Preset::Article.config()
         };
-        for config in [Preset::Default.config(), Preset::Article.config(), other] {
+        let rest = Config {
+            optimizer: OptimizerKind::Adamw,
+            weight_decay: Some(0.05),
+            clip_norm: Some(1.5),
+            early_stopping: Some(3),
+            time_limit_secs: Some(90.0),
+            ..Config::default()
+        };
+        for config in [
+            Preset::Default.config(),
+            Preset::Article.config(),
+            other,
+            rest,
+        ] {
             assert_eq!(Config::from_toml(&config.to_toml()).unwrap(), config);
             config.validate().unwrap();
             let toml = config.to_toml();
@@ -391,6 +497,42 @@ mod tests {
                 "threads",
                 Config {
                     threads: Some(0),
+                    ..default()
+                },
+            ),
+            (
+                "early_stopping",
+                Config {
+                    early_stopping: Some(0),
+                    ..default()
+                },
+            ),
+            (
+                "clip_norm",
+                Config {
+                    clip_norm: Some(0.0),
+                    ..default()
+                },
+            ),
+            (
+                "weight_decay",
+                Config {
+                    optimizer: OptimizerKind::Sgd,
+                    weight_decay: Some(-0.1),
+                    ..default()
+                },
+            ),
+            (
+                "weight_decay",
+                Config {
+                    weight_decay: Some(0.1),
+                    ..default()
+                },
+            ),
+            (
+                "time_limit_secs",
+                Config {
+                    time_limit_secs: Some(f64::NAN),
                     ..default()
                 },
             ),

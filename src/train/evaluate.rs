@@ -84,6 +84,11 @@ impl Sum {
         self.images += other.images;
     }
 
+    /// How many images there were.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
     /// The means over all images.
     pub fn mean(&self) -> Metrics {
         let images = self.images.max(1) as f64;

@@ -7,11 +7,16 @@ use candle_core::Var;
 use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
-use crate::nn::{self, Adam, AdamConfig, Article, Parameters, Sgd, SgdConfig, StepParts};
+use crate::nn::{
+    self, Adam, AdamConfig, AdamW, Article, Parameters, Sgd, SgdConfig, StepParts, add_parts,
+    clip_grad_norm,
+};
+use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate};
 use crate::train::step::Step;
 use crate::train::{
     Batch, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer, OptimizerKind, Start,
+    Stopped,
 };
 
 /// Why a training failed.
@@ -23,13 +28,15 @@ pub enum FitError {
     /// The test images could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The loss became infinite or NaN, so what follows would be too.
+    /// The loss, the norm that gradients are clipped by, or the validation loss together with the
+    /// weights became infinite or NaN, so what follows would be too.
     #[error(
-        "the loss is {loss} at epoch {epoch}, update {update}, learning rate {learning_rate}; try a \
-         smaller learning rate"
+        "the loss is {loss} at epoch {epoch}, update {update}, learning rate {learning_rate}{}; try \
+         a smaller learning rate",
+        first_to_go(.layer)
     )]
     NonFinite {
-        /// What it became.
+        /// What the loss became; a number where only a gradient is none.
         loss: f64,
         /// The epoch, from 1.
         epoch: usize,
@@ -37,6 +44,11 @@ pub enum FitError {
         update: usize,
         /// The learning rate of this update.
         learning_rate: f64,
+        /// The layer whose gradient went bad first on the way back from the loss. It is looked for
+        /// only now, when the harm is done: if weights are not finite, the update before made them
+        /// so; otherwise the gradients of this batch are looked at. `None` where all are finite
+        /// and only the loss is too large for its type.
+        layer: Option<String>,
     },
     /// An observer failed, as when a log could not be written.
     #[error(transparent)]
@@ -54,18 +66,35 @@ pub enum FitError {
     Compute(#[from] candle_core::Error),
 }
 
+fn first_to_go(layer: &Option<String>) -> String {
+    layer.as_ref().map_or_else(String::new, |layer| {
+        format!("; from the loss back, the first gradient that is not finite is that of {layer}")
+    })
+}
+
 /// What a training leaves behind.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The last weights.
+    /// The last weights, also where an earlier epoch was better ([`Epoch::best`]).
     pub parameters: Parameters,
     /// Every epoch that was completed.
     pub epochs: Vec<Epoch>,
-    /// Loss and accuracy over the test split; `None` for a training that was stopped.
+    /// Loss and accuracy over the test split; `None` for a training that an observer stopped.
     pub test: Option<Metrics>,
+    /// Why it ended before its last epoch, if it did.
+    pub stopped: Option<Stopped>,
 }
 
 impl Outcome {
+    fn stopped_by_observer(parameters: Parameters, epochs: Vec<Epoch>) -> Self {
+        Self {
+            parameters,
+            epochs,
+            test: None,
+            stopped: Some(Stopped::Observer),
+        }
+    }
+
     /// Writes the last weights as safetensors, in PyTorch's shapes and layout.
     ///
     /// # Errors
@@ -103,8 +132,16 @@ pub fn fit(
             let adam = |vars| Adam::new(vars, AdamConfig::default());
             run(config, dataset, observer, threads, adam)
         }
+        OptimizerKind::Adamw => {
+            let mut settings = AdamConfig::adamw();
+            settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
+            let adamw = |vars| AdamW::new(vars, settings);
+            run(config, dataset, observer, threads, adamw)
+        }
         OptimizerKind::Sgd => {
-            let sgd = |vars| Sgd::new(vars, SgdConfig::default());
+            let mut settings = SgdConfig::default();
+            settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
+            let sgd = |vars| Sgd::new(vars, settings);
             run(config, dataset, observer, threads, sgd)
         }
     })
@@ -130,7 +167,7 @@ fn run<O: StepParts>(
         parameters.builder(&device),
     )?;
     let vars = parameters.vars_in_order();
-    let mut optimizer = optimizer(vars)?;
+    let mut optimizer = optimizer(vars.clone())?;
 
     let train = dataset.train();
     let updates_per_epoch = train.len().div_ceil(config.batch_size);
@@ -146,10 +183,13 @@ fn run<O: StepParts>(
         updates_per_epoch,
     })?;
 
+    let began = Instant::now();
+    let rate = |update| (config.schedule).rate(config.learning_rate, update, updates);
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut update = 0;
+    let mut stopped = None;
     for epoch in 1..=config.epochs {
-        let began = Instant::now();
+        let epoch_began = Instant::now();
         let shift = Shift {
             pixels: config.shift,
             seed: config.seed,
@@ -162,26 +202,35 @@ fn run<O: StepParts>(
             device: &device,
         };
         let mut sum = Sum::default();
+        let non_finite = |loss, update, layer| FitError::NonFinite {
+            loss,
+            epoch,
+            update,
+            learning_rate: rate(update - 1),
+            layer,
+        };
         for indices in &Batches::shuffled(
             train.len() as u32,
             config.batch_size,
             config.seed,
             epoch as u64,
         ) {
-            let learning_rate = config.schedule.rate(config.learning_rate, update, updates);
+            let learning_rate = rate(update);
             optimizer.set_learning_rate(learning_rate);
-            let (grads, batch_sum) = step.gradients(indices)?;
-            optimizer.step_parts(&grads)?;
+            let (mut grads, batch_sum) = step.gradients(indices)?;
             update += 1;
             let train = batch_sum.mean();
-            if !train.loss.is_finite() {
-                return Err(FitError::NonFinite {
-                    loss: train.loss,
-                    epoch,
-                    update,
-                    learning_rate,
-                });
+            let mut norm = 0.0;
+            if let Some(max_norm) = config.clip_norm {
+                let mut sum = add_parts(grads, &vars)?;
+                norm = clip_grad_norm(&mut sum, &vars, max_norm)?;
+                grads = vec![sum];
             }
+            if !train.loss.is_finite() || !norm.is_finite() {
+                let layer = bad_layer(&parameters, &add_parts(grads, &vars)?)?;
+                return Err(non_finite(train.loss, update, layer));
+            }
+            optimizer.step_parts(&grads)?;
             sum.extend(&batch_sum);
             let batch = Batch {
                 update,
@@ -191,27 +240,42 @@ fn run<O: StepParts>(
                 learning_rate,
             };
             if observer.batch(&batch)?.is_break() {
-                return Ok(Outcome {
-                    parameters,
-                    epochs,
-                    test: None,
-                });
+                return Ok(Outcome::stopped_by_observer(parameters, epochs));
+            }
+            let limit = config.time_limit_secs.unwrap_or(f64::INFINITY);
+            if began.elapsed().as_secs_f64() >= limit && update < updates {
+                stopped = Some(Stopped::TimeLimit);
+                break;
             }
         }
-        let images_per_sec = train.len() as f64 / began.elapsed().as_secs_f64();
+        let images_per_sec = sum.images() as f64 / epoch_began.elapsed().as_secs_f64();
+        let evaluation_began = Instant::now();
         let validation = evaluate(&network, dataset.validation(), &device)?;
+        if !validation.loss.is_finite()
+            && let Some(layer) = bad_weights(&parameters)?
+        {
+            return Err(non_finite(validation.loss, update, Some(layer)));
+        }
         epochs.push(Epoch {
             epoch,
             train: sum.mean(),
             validation,
             images_per_sec,
+            evaluation_secs: evaluation_began.elapsed().as_secs_f64(),
         });
-        if observer.epoch(&epochs[epoch - 1])?.is_break() && epoch < config.epochs {
-            return Ok(Outcome {
-                parameters,
-                epochs,
-                test: None,
-            });
+        let is_last = epoch == config.epochs || stopped.is_some();
+        if observer.epoch(&epochs[epoch - 1])?.is_break() && !is_last {
+            return Ok(Outcome::stopped_by_observer(parameters, epochs));
+        }
+        if !is_last
+            && config
+                .early_stopping
+                .is_some_and(|n| is_stalled(&epochs, n))
+        {
+            stopped = Some(Stopped::EarlyStopping);
+        }
+        if stopped.is_some() {
+            break;
         }
     }
 
@@ -223,10 +287,18 @@ fn run<O: StepParts>(
         test,
         test_wrong,
         test_images,
+        stopped,
     })?;
     Ok(Outcome {
         parameters,
         epochs,
         test: Some(test),
+        stopped,
     })
+}
+
+/// Whether none of the last `patience` epochs had a lower validation loss than all before it.
+fn is_stalled(epochs: &[Epoch], patience: usize) -> bool {
+    let best = Epoch::best(epochs).map_or(0, |best| best.epoch);
+    epochs.len() - best >= patience
 }

@@ -49,7 +49,8 @@ pub struct Batch {
     pub learning_rate: f64,
 }
 
-/// One epoch, after its last update and the evaluation that follows.
+/// One epoch, after its last update and the evaluation that follows. The one that a time limit cut
+/// is the last and counts like the others; its means are over the images that were trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epoch {
     /// Epochs completed, this one included: the first is 1.
@@ -60,9 +61,42 @@ pub struct Epoch {
     pub validation: Metrics,
     /// Training images per second, evaluation left out.
     pub images_per_sec: f64,
+    /// Seconds that the evaluation took.
+    pub evaluation_secs: f64,
 }
 
-/// The end of a training that was not stopped.
+impl Epoch {
+    /// The epoch with the lowest validation loss, the first of equals; `None` where no loss is a
+    /// number.
+    pub fn best(epochs: &[Epoch]) -> Option<&Epoch> {
+        let losses = (epochs.iter()).filter(|epoch| !epoch.validation.loss.is_nan());
+        losses.min_by(|a, b| a.validation.loss.total_cmp(&b.validation.loss))
+    }
+}
+
+/// Why a training ended before its last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The validation loss had not improved for [`Config::early_stopping`] epochs.
+    EarlyStopping,
+    /// [`Config::time_limit_secs`] had passed.
+    TimeLimit,
+    /// An observer asked for it. The test images were not read.
+    Observer,
+}
+
+impl Stopped {
+    /// As in event files and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stopped::EarlyStopping => "early_stopping",
+            Stopped::TimeLimit => "time_limit",
+            Stopped::Observer => "observer",
+        }
+    }
+}
+
+/// The end of a training that no observer stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Finish<'a> {
     /// Every epoch, in order.
@@ -73,6 +107,8 @@ pub struct Finish<'a> {
     pub test_wrong: usize,
     /// Images in the test split.
     pub test_images: usize,
+    /// Why it ended before its last epoch, if it did.
+    pub stopped: Option<Stopped>,
 }
 
 /// Something that watches a training. Every method defaults to doing nothing.
@@ -96,7 +132,8 @@ pub trait Observer: Send {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Called once, after the test images were read; not for a training that was stopped.
+    /// Called once, after the test images were read; not for a training that an observer
+    /// stopped.
     fn finish(&mut self, _finish: &Finish<'_>) -> std::io::Result<()> {
         Ok(())
     }

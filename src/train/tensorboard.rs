@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::tb::writer::{HParam, SummaryWriter, WriteError, WriterOptions};
-use crate::train::{Batch, Config, Epoch, Finish, Metrics, Observer, Start};
+use crate::train::{Batch, Config, Epoch, Finish, Metrics, Observer, Start, Stopped};
 
 /// What [`TensorBoard`] logs; everything by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Groups {
     /// `accuracy` and `loss` of every epoch in `train` and `validation`, the best validation
-    /// values, the test result and the speed.
+    /// values, the test result, why the training ended early, and the speed.
     pub epochs: bool,
     /// `train_batch/loss` and `train_batch/learning_rate` of every update, in `batches`.
     pub batches: bool,
@@ -34,7 +34,7 @@ impl Default for Groups {
 ///
 /// | directory | tags | step |
 /// |---|---|---|
-/// | the run's own | `test/…`, `validation_best/…`, `performance/…`, the settings | epochs completed |
+/// | the run's own | `test/…`, `validation_best/…`, `performance/…`, the settings, `stopped` | epochs completed |
 /// | `train`, `validation` | `accuracy`, `loss` | epochs completed: 1, 2, … |
 /// | `batches` | `train_batch/loss`, `train_batch/learning_rate` | optimizer updates so far: 1, 2, … |
 ///
@@ -118,6 +118,10 @@ impl TensorBoard {
             self.run
                 .add_scalar("test/accuracy", finish.test.accuracy, step)?;
             self.run.add_scalar("test/loss", finish.test.loss, step)?;
+            if let Some(stopped) = finish.stopped {
+                let text = reason(stopped, finish.epochs);
+                self.run.add_text("stopped", &text, step)?;
+            }
         }
         self.run.finish()
     }
@@ -152,10 +156,22 @@ impl TensorBoard {
     }
 }
 
-/// The settings as hyperparameters: each one that a result can depend on.
+/// Why a training ended early, which epoch was its best, and that the weights are not from there.
+fn reason(stopped: Stopped, epochs: &[Epoch]) -> String {
+    let mut text = format!("`{}` in epoch {}.", stopped.name(), epochs.len());
+    if let Some(best) = Epoch::best(epochs) {
+        text.push_str(&format!(
+            " The validation loss was lowest after epoch {}; weights and test result are those of the end.",
+            best.epoch
+        ));
+    }
+    text
+}
+
+/// The settings as hyperparameters: each one that a result can depend on and that is set.
 fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
     let data = config.data.as_ref().map(|path| path.display().to_string());
-    vec![
+    let mut hparams = vec![
         (
             "data",
             data.unwrap_or_else(|| "mnist".to_owned()).as_str().into(),
@@ -168,7 +184,17 @@ fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
         ("shift", HParam::Number(f64::from(config.shift))),
         ("init", config.init.name().into()),
         ("seed", HParam::Number(config.seed as f64)),
-    ]
+    ];
+    let early_stopping = config.early_stopping.map(|epochs| epochs as f64);
+    for (name, setting) in [
+        ("weight_decay", config.weight_decay),
+        ("clip_norm", config.clip_norm),
+        ("early_stopping", early_stopping),
+        ("time_limit_secs", config.time_limit_secs),
+    ] {
+        hparams.extend(setting.map(|number| (name, HParam::Number(number))));
+    }
+    hparams
 }
 
 impl Observer for TensorBoard {

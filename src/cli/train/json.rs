@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cnn_tb::train::{Batch, Config, Epoch, Metrics, Start};
+use cnn_tb::train::{Batch, Config, Epoch, Metrics, Start, Stopped};
 use serde::Serialize;
 
 use super::{End, Report, Times};
@@ -25,11 +25,14 @@ enum Line<'a> {
         train: MetricsObject,
         validation: MetricsObject,
         images_per_sec: f64,
+        evaluation_secs: f64,
         logging_secs: f64,
         elapsed_secs: f64,
     },
     Result {
         test: MetricsObject,
+        stopped: Option<&'static str>,
+        best_epoch: Option<usize>,
         #[serde(flatten)]
         end: EndFields,
     },
@@ -107,6 +110,7 @@ impl Report for Json {
             train: epoch.train.into(),
             validation: epoch.validation.into(),
             images_per_sec: epoch.images_per_sec,
+            evaluation_secs: epoch.evaluation_secs,
             logging_secs: times.logging.as_secs_f64(),
             elapsed_secs: times.elapsed.as_secs_f64(),
         };
@@ -115,7 +119,7 @@ impl Report for Json {
 
     fn end(&mut self, end: &End<'_>) -> io::Result<()> {
         let fields = EndFields {
-            epochs: end.epochs,
+            epochs: end.epochs.len(),
             logdir: end.run_dir.path().to_string_lossy().into_owned(),
             weights: end.run_dir.weights().to_string_lossy().into_owned(),
             elapsed_secs: end.elapsed.as_secs_f64(),
@@ -123,6 +127,8 @@ impl Report for Json {
         let line = match end.test {
             Some(test) => Line::Result {
                 test: test.metrics.into(),
+                stopped: end.stopped.map(Stopped::name),
+                best_epoch: Epoch::best(end.epochs).map(|best| best.epoch),
                 end: fields,
             },
             None => Line::Interrupted(fields),

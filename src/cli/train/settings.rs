@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
-use cnn_tb::train::{Config, DeviceKind, OptimizerKind, Preset, Schedule, WholeRange};
+use cnn_tb::train::{Config, DeviceKind, NumberRange, OptimizerKind, Preset, Schedule, WholeRange};
 
 /// The flags that set something the result depends on, and how fast it comes.
 #[derive(Debug, clap::Args)]
@@ -31,19 +31,34 @@ pub struct Flags {
         long,
         value_name = "RATE",
         visible_alias = "lr",
-        value_parser = rate,
+        value_parser = number(Config::LEARNING_RATE),
         allow_negative_numbers = true
     )]
     learning_rate: Option<f64>,
     /// How gradients become updates
     #[arg(long, value_name = "NAME")]
     optimizer: Option<OptimizerName>,
+    /// How much of each weight is taken away at an update, times the learning rate (adamw, sgd)
+    /// [default: 0.01 with adamw, 0 with sgd]
+    #[arg(long, value_name = "X", value_parser = number(Config::WEIGHT_DECAY), allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// The largest norm of all gradients of an update; larger ones are scaled down [default: none]
+    #[arg(long, value_name = "X", value_parser = number(Config::CLIP_NORM), allow_negative_numbers = true)]
+    clip_norm: Option<f64>,
     /// How the learning rate varies over the training
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
     /// Pixels by which each training image is moved at random, up to, in each direction; 0 for none
     #[arg(long, value_name = "N", value_parser = whole::<u32>(Config::SHIFT), allow_negative_numbers = true)]
     shift: Option<u32>,
+    /// End after N epochs in a row without a lower validation loss; the weights saved are the last
+    /// ones, not those of the best epoch
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::EARLY_STOPPING), allow_negative_numbers = true)]
+    early_stopping: Option<usize>,
+    /// End with the first batch after this time, in seconds or as 90s, 2m, 1h; the epoch that is cut
+    /// counts as the last, and the test images are read as always
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_hyphen_values = true)]
+    time_limit: Option<f64>,
     /// Seed of the initial weights and of the order of the images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(Config::SEED), allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -67,6 +82,8 @@ enum PresetName {
 enum OptimizerName {
     /// Adam
     Adam,
+    /// Adam with decoupled weight decay
+    Adamw,
     /// Stochastic gradient descent with momentum 0.9
     Sgd,
 }
@@ -94,10 +111,29 @@ fn whole<T: TryFrom<u64>>(range: WholeRange) -> impl Fn(&str) -> Result<T, Strin
     }
 }
 
-/// Reads a learning rate, which [`Config::validate`] holds against its range.
-fn rate(text: &str) -> Result<f64, String> {
-    let to_error = |_| format!("it must be a number {}", Config::LEARNING_RATE);
-    text.parse().map_err(to_error)
+/// Reads a number, which [`Config::validate`] holds against `range`.
+fn number(range: NumberRange) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| {
+        let to_error = |_| format!("it must be a number {}", range.text);
+        text.parse().map_err(to_error)
+    }
+}
+
+/// Reads a time, which [`Config::validate`] holds against its range.
+fn seconds(text: &str) -> Result<f64, String> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let with_unit = units
+        .into_iter()
+        .find_map(|(unit, secs)| Some((text.strip_suffix(unit)?, secs)));
+    let (count, secs) = with_unit.unwrap_or((text, 1.0));
+    let to_error = |_| {
+        let range = Config::TIME_LIMIT_SECS.text;
+        format!("it must be a time {range}, written as 90, 90s, 2m or 1h")
+    };
+    count
+        .parse()
+        .map(|count: f64| count * secs)
+        .map_err(to_error)
 }
 
 impl Flags {
@@ -111,10 +147,14 @@ impl Flags {
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
         config.optimizer = self.optimizer.map_or(config.optimizer, OptimizerName::kind);
+        config.weight_decay = self.weight_decay.or(config.weight_decay);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.schedule = self
             .schedule
             .map_or(config.schedule, ScheduleName::schedule);
         config.shift = self.shift.unwrap_or(config.shift);
+        config.early_stopping = self.early_stopping.or(config.early_stopping);
+        config.time_limit_secs = self.time_limit.or(config.time_limit_secs);
         config.seed = self.seed.unwrap_or(config.seed);
         config.threads = self.threads.or(config.threads);
         config.device = self.device.unwrap_or(config.device);
@@ -164,6 +204,7 @@ impl OptimizerName {
     fn kind(self) -> OptimizerKind {
         match self {
             OptimizerName::Adam => OptimizerKind::Adam,
+            OptimizerName::Adamw => OptimizerKind::Adamw,
             OptimizerName::Sgd => OptimizerKind::Sgd,
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use cnn_tb::train::{Batch, Config, Epoch, OptimizerKind, Preset, Schedule, Start};
+use cnn_tb::train::{Batch, Config, Epoch, OptimizerKind, Preset, Schedule, Start, Stopped};
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -158,20 +158,22 @@ fn closing(end: &End<'_>) -> String {
         ),
         None => format!(
             "stopped after {} of {} epochs",
-            thousands(end.epochs),
+            thousands(end.epochs.len()),
             thousands(end.config.epochs)
         ),
     };
+    let stopped = stopped_early(end).unwrap_or_default();
     let weights = escape(&end.run_dir.weights().display().to_string());
     let logdir = argument(end.run_dir.logdir());
     let mut text = format!(
         "{first}\n\
+         {stopped}\
          saved   {weights}, config.toml\n\
          view    tensorboard --logdir {logdir}       (not installed? make tensorboard)\n"
     );
     if end.test.is_some() && *end.config == Preset::Default.config() {
         let article = Preset::Article.config();
-        let secs_per_epoch = end.elapsed.as_secs_f64() / end.epochs.max(1) as f64;
+        let secs_per_epoch = end.elapsed.as_secs_f64() / end.epochs.len().max(1) as f64;
         text.push_str(&format!(
             "next    cnn-tb train --preset article --logdir {}      the article's {} epochs, about {}\n",
             argument(&end.run_dir.next()),
@@ -182,10 +184,40 @@ fn closing(end: &End<'_>) -> String {
     text
 }
 
+/// Why the training ended before its last epoch, and which one was the best.
+fn stopped_early(end: &End<'_>) -> Option<String> {
+    let epoch = thousands(end.epochs.len());
+    let epochs = thousands(end.config.epochs);
+    let reason = match end.stopped? {
+        Stopped::EarlyStopping => {
+            let patience = match end.config.early_stopping {
+                Some(1) | None => "the last epoch".to_owned(),
+                Some(count) => format!("the last {} epochs", thousands(count)),
+            };
+            format!("after epoch {epoch} of {epochs}: no lower validation loss in {patience}")
+        }
+        Stopped::TimeLimit => {
+            let limit = duration(end.config.time_limit_secs.unwrap_or_default());
+            format!("in epoch {epoch} of {epochs}, at the time limit of {limit}")
+        }
+        Stopped::Observer => return None,
+    };
+    let best = Epoch::best(end.epochs).map_or_else(String::new, |best| {
+        format!(
+            "\n        best validation loss {} after epoch {}; the weights saved are the last ones",
+            loss(best.validation.loss),
+            thousands(best.epoch)
+        )
+    });
+    Some(format!("stopped {reason}{best}\n"))
+}
+
 /// `article network, 104,342 parameters · Adam, one-cycle to 0.006 · batch 100, shift 1 · seed 0 · 2 threads`
 fn recipe(start: &Start<'_>) -> String {
     let Config {
         optimizer,
+        weight_decay,
+        clip_norm,
         schedule,
         learning_rate,
         batch_size,
@@ -196,6 +228,7 @@ fn recipe(start: &Start<'_>) -> String {
     } = start.config;
     let optimizer = match optimizer {
         OptimizerKind::Adam => "Adam",
+        OptimizerKind::Adamw => "AdamW",
         OptimizerKind::Sgd => "SGD",
     };
     let schedule = match schedule {
@@ -204,6 +237,12 @@ fn recipe(start: &Start<'_>) -> String {
         Schedule::Cosine => format!("cosine from {learning_rate}"),
         Schedule::OneCycle => format!("one-cycle to {learning_rate}"),
     };
+    let mut optimizer = format!("{optimizer}, {schedule}");
+    for (name, setting) in [("weight decay", weight_decay), ("clip norm", clip_norm)] {
+        if let Some(number) = setting {
+            optimizer.push_str(&format!(", {name} {number}"));
+        }
+    }
     let parameters = thousands(start.parameters);
     let threads = match start.threads {
         1 => "1 thread".to_owned(),
@@ -214,7 +253,7 @@ fn recipe(start: &Start<'_>) -> String {
         pixels => format!(", shift {pixels}"),
     };
     let mut text = format!(
-        "article network, {parameters} parameters · {optimizer}, {schedule} · batch {batch_size}{shift} · \
+        "article network, {parameters} parameters · {optimizer} · batch {batch_size}{shift} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {
@@ -244,16 +283,33 @@ mod tests {
             wrong: 93,
             images: 10_000,
         };
-        let text = |config: &Config, test| {
+        let metrics = |loss| Metrics {
+            loss,
+            accuracy: 0.99,
+        };
+        let epochs: Vec<Epoch> = [0.5, 0.4, 0.025, 0.03, 0.035, 0.04]
+            .into_iter()
+            .zip(1..)
+            .map(|(validation_loss, epoch)| Epoch {
+                epoch,
+                train: metrics(0.1),
+                validation: metrics(validation_loss),
+                images_per_sec: 1e5,
+                evaluation_secs: 0.1,
+            })
+            .collect();
+        let stopped_text = |config: &Config, test, stopped| {
             let text = closing(&End {
                 config,
                 run_dir: &run_dir,
-                epochs: 6,
+                epochs: &epochs,
+                stopped,
                 test,
                 elapsed: Duration::from_secs_f64(4.6),
             });
             text.replace(dir.path().to_str().unwrap(), "runs")
         };
+        let text = |config: &Config, test| stopped_text(config, test, None);
         let result = "test    loss 0.0312  accuracy 99.07 %  (93 of 10,000 wrong)\n";
         let places = "saved   runs/exp1/weights.safetensors, config.toml\n\
                       view    tensorboard --logdir runs       (not installed? make tensorboard)\n";
@@ -273,5 +329,28 @@ mod tests {
             text(&default, None),
             format!("stopped after 6 of 6 epochs\n{places}")
         );
+
+        let limited = Config {
+            epochs: 20,
+            early_stopping: Some(3),
+            time_limit_secs: Some(90.0),
+            ..default
+        };
+        let best = "        best validation loss 0.0250 after epoch 3; the weights saved are the last ones\n";
+        for (stopped, reason) in [
+            (
+                Stopped::EarlyStopping,
+                "after epoch 6 of 20: no lower validation loss in the last 3 epochs",
+            ),
+            (
+                Stopped::TimeLimit,
+                "in epoch 6 of 20, at the time limit of 1 min 30 s",
+            ),
+        ] {
+            assert_eq!(
+                stopped_text(&limited, Some(test), Some(stopped)),
+                format!("{result}stopped {reason}\n{best}{places}")
+            );
+        }
     }
 }

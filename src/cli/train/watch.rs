@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Observer, Start, TensorBoard};
+use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Start, TensorBoard};
 
 use super::run_dir::RunDir;
 use super::{End, Report, Test, Times};
@@ -64,11 +64,12 @@ impl Watch {
 
     /// Reports the end, after the weights were saved. Returns the test result, if the training
     /// came that far.
-    pub fn end(mut self, config: &Config, epochs: usize) -> io::Result<Option<Test>> {
+    pub fn end(mut self, config: &Config, outcome: &Outcome) -> io::Result<Option<Test>> {
         unless_closed(self.report.end(&End {
             config,
             run_dir: &self.run_dir,
-            epochs,
+            epochs: &outcome.epochs,
+            stopped: outcome.stopped,
             test: self.test,
             elapsed: self.began.elapsed(),
         }))?;

@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
-use super::StepParts;
+use super::parts::StepParts;
 use super::update::{in_place, sum};
 use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::kernel::update::{Formula, update};

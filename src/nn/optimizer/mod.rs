@@ -1,22 +1,14 @@
-//! Optimizers whose state is public, each a [`candle_nn::Optimizer`].
+//! Optimizers whose state is public, each a [`candle_nn::Optimizer`], and gradient clipping.
 
 mod adam;
+mod adamw;
+mod clip;
+mod parts;
 mod sgd;
 mod update;
 
 pub use adam::{Adam, AdamConfig, Moments};
+pub use adamw::AdamW;
+pub use clip::clip_grad_norm;
+pub use parts::{StepParts, add_parts};
 pub use sgd::{Sgd, SgdConfig, Velocity};
-
-use candle_core::Result;
-use candle_core::backprop::GradStore;
-use candle_nn::Optimizer;
-
-/// An optimizer that takes gradients in parts, as they come from the shards of a batch.
-pub trait StepParts: Optimizer {
-    /// As [`Optimizer::step`] with the sum of `parts`, taken in their order: without a pass of its
-    /// own over the gradients.
-    ///
-    /// # Errors
-    /// As [`Optimizer::step`].
-    fn step_parts(&mut self, parts: &[GradStore]) -> Result<()>;
-}

@@ -1,0 +1,121 @@
+//! Where a training that diverged broke.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor};
+
+use crate::nn::Parameters;
+
+/// The layer whose gradient went bad first on the way back from the loss: in an earlier update,
+/// which made the weights so, or else in `grads`.
+///
+/// # Errors
+/// What the device says.
+pub fn bad_layer(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
+    match bad_weights(parameters)? {
+        None => bad_gradient(parameters, grads),
+        earlier => Ok(earlier),
+    }
+}
+
+fn bad_gradient(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
+    let named = parameters.named().into_iter();
+    nearest_to_loss(named.filter_map(|(name, var)| Some((name, grads.get(&var)?.clone()))))
+}
+
+/// The layer whose weights are not finite; of several the one nearest to the loss. If they were
+/// finite one update before, that update's gradient was not, or it was too large a step.
+///
+/// # Errors
+/// What the device says.
+pub fn bad_weights(parameters: &Parameters) -> Result<Option<String>> {
+    let named = parameters.named().into_iter();
+    nearest_to_loss(named.map(|(name, var)| (name, var.as_tensor().clone())))
+}
+
+/// The layer of the last bad tensor: the article's layers come in the order of their names.
+fn nearest_to_loss(
+    tensors: impl DoubleEndedIterator<Item = (String, Tensor)>,
+) -> Result<Option<String>> {
+    for (name, tensor) in tensors.rev() {
+        if !is_finite(&tensor)? {
+            let layer = name.rsplit_once('.').map_or(&*name, |(layer, _)| layer);
+            return Ok(Some(layer.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    let numbers = tensor
+        .flatten_all()?
+        .to_dtype(DType::F32)?
+        .to_vec1::<f32>()?;
+    Ok(numbers.iter().all(|number| number.is_finite()))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::nn::{Article, Init};
+
+    /// The article's network for 8×8 images, and gradients of its parameters, all 1.
+    fn network() -> (Parameters, GradStore) {
+        let parameters = Parameters::new(0, Init::Layers);
+        Article::new(8, 8, 3, parameters.builder(&Device::Cpu)).unwrap();
+        let sums = parameters.vars_in_order().into_iter();
+        let sum = sums
+            .map(|var| var.as_tensor().sum_all().unwrap())
+            .reduce(|a, b| (a + b).unwrap())
+            .unwrap();
+        (parameters, sum.backward().unwrap())
+    }
+
+    fn var(parameters: &Parameters, wanted: &str) -> Var {
+        let mut named = parameters.named().into_iter();
+        named.find(|(name, _)| name == wanted).unwrap().1
+    }
+
+    /// As `var`, but with `number` in its last place.
+    fn spoilt(var: &Var, number: f32) -> Tensor {
+        let mut numbers: Vec<f32> = var.flatten_all().unwrap().to_vec1().unwrap();
+        *numbers.last_mut().unwrap() = number;
+        Tensor::from_vec(numbers, var.shape(), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn the_layer_nearest_to_the_loss_is_named() {
+        let (parameters, mut grads) = network();
+        assert_eq!(bad_gradient(&parameters, &grads).unwrap(), None);
+        assert_eq!(bad_weights(&parameters).unwrap(), None);
+        for (name, number, layer) in [
+            ("conv1.weight", f32::INFINITY, "conv1"),
+            ("fc1.bias", f32::NAN, "fc1"),
+            ("conv2.bias", f32::NEG_INFINITY, "fc1"),
+        ] {
+            let var = var(&parameters, name);
+            grads.insert(&var, spoilt(&var, number));
+            let found = bad_gradient(&parameters, &grads).unwrap();
+            assert_eq!(found.as_deref(), Some(layer));
+            var.set(&spoilt(&var, number)).unwrap();
+            assert_eq!(bad_weights(&parameters).unwrap().as_deref(), Some(layer));
+        }
+        // The update that made the weights bad came before these gradients.
+        let fc2 = var(&parameters, "fc2.bias");
+        grads.insert(&fc2, spoilt(&fc2, f32::NAN));
+        let found = bad_gradient(&parameters, &grads).unwrap();
+        assert_eq!(found.as_deref(), Some("fc2"));
+        let found = bad_layer(&parameters, &grads).unwrap();
+        assert_eq!(found.as_deref(), Some("fc1"));
+    }
+
+    #[test]
+    fn a_parameter_without_a_gradient_is_no_bad_one() {
+        let (parameters, mut grads) = network();
+        for var in parameters.vars_in_order() {
+            grads.remove(&var);
+        }
+        assert_eq!(bad_gradient(&parameters, &grads).unwrap(), None);
+    }
+}
