@@ -188,7 +188,7 @@ fn unencoded(tag: &str, error: &std::io::Error) -> WriteError {
 fn with_boxes(image: &Image, boxes: &[BoundingBox]) -> Image {
     let mut image = image.clone();
     let side = image.width().min(image.height());
-    let (line, letter) = (1 + side / 200, 1 + side / 400);
+    let (line, letter) = (1 + side / 100, 1 + side / 400);
     let mut labels: Vec<&str> = Vec::new();
     let mut coloured = Vec::new();
     for labelled in boxes {
@@ -201,7 +201,7 @@ fn with_boxes(image: &Image, boxes: &[BoundingBox]) -> Image {
     }
     for (labelled, colour) in &coloured {
         let [left, top, right, bottom] = labelled.edges.map(|edge| edge.round() as i64);
-        // Saturated edges, whose difference could be beyond 64 bits.
+        // The conversion saturates, and so must the difference.
         let size = [right.saturating_sub(left), bottom.saturating_sub(top)];
         image.draw_rectangle([left, top], size, *colour, line as i64);
     }
@@ -218,7 +218,6 @@ fn draw_label(image: &mut Image, labelled: &BoundingBox, colour: Colour, size: u
     }
     let margin = 2 * size as i64;
     let bar_width = (text_width(&labelled.label) * size) as i64 + 2 * margin;
-    // Seven pixels above the line and two below, which few letters need.
     let bar_height = 9 * size as i64 + 2 * margin;
     let [left, top, ..] = labelled.edges.map(|edge| edge.round() as i64);
     let last_x = image.width() as i64 - bar_width;
