@@ -27,6 +27,7 @@
 
 pub mod crc;
 pub mod event_file;
+pub mod image;
 pub mod logdir;
 mod outline;
 #[rustfmt::skip]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod logger;
+mod pictures;
 mod server;
 #[cfg(all(feature = "cli", feature = "mnist", feature = "train"))]
 mod training;

@@ -117,6 +117,36 @@ impl TensorBoard {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
     }
 
+    /// What a route answers to a GET, which must have status 200.
+    pub fn get_bytes(&self, route: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+        let (status, body) = self.request_bytes("GET", &target(route, parameters), "");
+        let shown = String::from_utf8_lossy(&body);
+        assert_eq!(status, 200, "GET {route} {parameters:?}: {shown}");
+        body
+    }
+
+    /// Polls a route until its JSON is as wanted, which must be before the deadline.
+    pub fn wait_for(
+        &self,
+        route: &str,
+        parameters: &[(&str, &str)],
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.get(route, parameters);
+            if is_wanted(&found) {
+                return found;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{:?} loader: {found}",
+                self.loader
+            );
+            thread::sleep(POLL);
+        }
+    }
+
     /// The groups of sessions of the HParams page, each with its hyper-parameters.
     pub fn session_groups(&self) -> Value {
         let request = json!({
@@ -177,8 +207,14 @@ impl TensorBoard {
         scalars
     }
 
-    /// One HTTP/1.0 request on a connection of its own: status and body.
+    /// As [`request_bytes`](Self::request_bytes), for a body of text.
     fn request(&self, method: &str, target: &str, body: &str) -> (u16, String) {
+        let (status, body) = self.request_bytes(method, target, body);
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// One HTTP/1.0 request on a connection of its own: status and body.
+    fn request_bytes(&self, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let Self { address, .. } = self;
@@ -188,11 +224,16 @@ impl TensorBoard {
              Content-Length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let body = answer.split_off(end + 4);
+        let head = String::from_utf8(answer).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, body.to_owned())
+        (status, body)
     }
 }
 

@@ -8,6 +8,8 @@
 
 pub mod histogram;
 pub mod hparams;
+pub mod image;
+pub mod projector;
 pub mod scalar;
 pub mod text;
 

@@ -80,6 +80,16 @@ pub enum WriteError {
         /// The run directory.
         path: PathBuf,
     },
+    /// A value that cannot be shown. Nothing of it is written, and the writer goes on.
+    #[error("{tag}: {found}; expected {expected}")]
+    Value {
+        /// The value's tag.
+        tag: String,
+        /// What was given.
+        found: String,
+        /// What fits.
+        expected: String,
+    },
     /// The file system said no. A writer to which this happens writes nothing more, and every
     /// later call gives this error again.
     #[error("cannot write {}: {cause}", path.display())]
@@ -92,6 +102,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Makes an [`WriteError::Value`] for `tag`.
+    pub(crate) fn value(tag: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Value {
+            tag: tag.to_owned(),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
     /// Makes an [`WriteError::Io`] for `path`.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -1,16 +1,20 @@
 //! Writing: events to any sink, and a run directory that stock TensorBoard shows.
 
+mod embedding;
 mod error;
 mod event_writer;
 mod lock;
 mod options;
+mod pictures;
 mod step;
 mod summary_writer;
 
+pub use embedding::Embedding;
 pub use error::WriteError;
 pub use event_writer::EventWriter;
 pub use lock::LOCK_NAME;
 pub use options::{Durability, WriterOptions};
+pub use pictures::{BoundingBox, MAX_VALUE_BYTES};
 pub use step::Step;
 pub use summary_writer::SummaryWriter;
 

@@ -322,13 +322,27 @@ impl SummaryWriter {
         }
     }
 
-    fn add_values(&self, values: Vec<Value>, step: impl Step) -> Result<(), WriteError> {
+    pub(super) fn add_values(&self, values: Vec<Value>, step: impl Step) -> Result<(), WriteError> {
         let (wall_time, step) = (self.wall_time()?, step.to_i64()?);
         if values.is_empty() {
             return Ok(());
         }
         self.directory
             .log(|file| file.write_values(values, wall_time, step))
+    }
+
+    /// Lets `write` put files into the run directory while nothing else is logged to it.
+    pub(super) fn write_beside(
+        &self,
+        write: impl FnOnce(&Path) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let mut state = self.directory.lock();
+        state.log(&self.directory.path, |_| Ok(()))?;
+        let result = write(&self.directory.path);
+        if let Err(error @ WriteError::Io { .. }) = &result {
+            *state = State::Failed(error.clone());
+        }
+        result
     }
 
     fn end(&self, status: Option<SessionStatus>) -> Result<(), WriteError> {
