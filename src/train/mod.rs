@@ -1,15 +1,21 @@
-//! Training: the configuration, the loop and what watches it.
+//! Training: the configuration, the loop, what watches it, and what a trained network gets right.
 
 mod config;
+mod confusion;
 mod evaluate;
 mod fit;
 mod observer;
+mod predictions;
 mod step;
 mod tensorboard;
+mod trained;
 
 pub use crate::nn::Schedule;
 pub use config::{Config, ConfigError, DeviceKind, Init, OptimizerKind, Preset, WholeRange};
+pub use confusion::{ClassMetrics, Confusion};
 pub use evaluate::evaluate;
 pub use fit::{FitError, Outcome, fit};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start};
+pub use predictions::{Mistake, Predictions, PredictionsError, softmax};
 pub use tensorboard::{Groups, TensorBoard};
+pub use trained::{Trained, TrainedError, TrainedNetwork};
