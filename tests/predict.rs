@@ -169,6 +169,18 @@ fn every_kind_of_picture_is_one_line() {
     }
 }
 
+/// The pictures that README.md shows: blue pen, chalk with dust, black on nothing.
+#[test]
+fn the_drawings_among_the_examples_are_known() {
+    let drawings = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/drawings"));
+    let line = format!("predict {} two.png five.png seven.png", run().display());
+    let output = output(&line, drawings);
+    let classes: Vec<&str> = (stdout(&output).lines())
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(classes, ["2", "5", "7"], "{output:?}");
+}
+
 #[test]
 fn json_has_every_probability() {
     let (directory, line) = drawn();

@@ -190,7 +190,7 @@ mod tests {
         let full = "drawings/seven.png     1    75.00 %   then 2 18.75 %, 0 6.25 %";
         for (columns, expected) in [
             (None, full),
-            (Some(61), full),
+            (Some(62), full),
             (Some(61), "drawings/seven.png     1    75.00 %"),
             (Some(30), "drawings/seven…   1    75.00 %"),
             (Some(1), "drawing…   1    75.00 %"),
