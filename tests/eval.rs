@@ -41,7 +41,7 @@ fn write_data(directory: &Path, side: u32, classes: u32) {
         let pixel = |image: u32, y: u32, x: u32| match image % classes {
             0 => 255 * (y % 2),
             1 => 255 * (x % 2),
-            _ => 255 * ((y + u32::from(image * 7 % 5 == 0)) % 2),
+            _ => 255 * ((y + u32::from(image.is_multiple_of(5))) % 2),
         };
         let places = (0..side).flat_map(|y| (0..side).map(move |x| (y, x)));
         let pixels: Vec<u8> = (0..count)

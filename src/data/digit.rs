@@ -52,10 +52,8 @@ impl Picture {
                 .map(|&pixel| direction(pixel, background));
             differences.map(|ink| u64::from(ink).pow(2)).sum::<u64>()
         };
-        let (brighter, darker): (fn(u8, u8) -> u8, fn(u8, u8) -> u8) = (
-            |pixel, background| pixel.saturating_sub(background),
-            |pixel, background| background.saturating_sub(pixel),
-        );
+        let brighter: fn(u8, u8) -> u8 = |pixel, background| pixel.saturating_sub(background);
+        let darker: fn(u8, u8) -> u8 = |pixel, background| background.saturating_sub(pixel);
         let difference = match squares(brighter) > squares(darker) {
             true => brighter,
             false => darker,
