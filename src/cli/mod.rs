@@ -1,10 +1,16 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
 mod compare;
+#[cfg(feature = "train")]
+mod eval;
 mod output;
+#[cfg(feature = "train")]
+mod predict;
 mod table;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod trained;
 // The run tools alone do not need all of it.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod units;
@@ -38,18 +44,24 @@ Examples:
 enum Command {
     #[cfg(feature = "train")]
     Train(Box<train::Args>),
+    #[cfg(feature = "train")]
+    Eval(eval::Args),
+    #[cfg(feature = "train")]
+    Predict(predict::Args),
     Compare(compare::Args),
 }
 
 /// How a subcommand ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// The run tools alone are never interrupted.
+// The run tools alone are never interrupted, and do all or nothing.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 enum Outcome {
     /// What was asked for is done.
     Done = 0,
     /// The question's answer is "no": a check failed, nothing was found.
     No = 1,
+    /// Some of it could not be done; the errors were said as they came.
+    Failed = 2,
     /// The user stopped it (Ctrl-C).
     Interrupted = 130,
 }
@@ -88,6 +100,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => train::run(*args),
+        #[cfg(feature = "train")]
+        Some(Command::Eval(args)) => eval::run(&args),
+        #[cfg(feature = "train")]
+        Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "mnist")]
 use std::sync::OnceLock;
 
+use super::idx::read_image_size;
 use super::{IdxError, Images, Split, read_images, read_labels};
 
 /// The article's number of validation images.
@@ -104,6 +105,9 @@ pub enum DataError {
     Embedded(io::Error),
 }
 
+/// Height and width of MNIST's images, also where they are not built in.
+const MNIST_SIZE: (usize, usize) = (28, 28);
+
 /// MNIST's names for its four files.
 const FILES: [&str; 4] = [
     "train-images-idx3-ubyte",
@@ -121,8 +125,7 @@ impl Dataset {
     pub fn mnist() -> Result<Self, DataError> {
         let name = "MNIST (built in)".to_owned();
         let train = super::mnist::train().map_err(DataError::Embedded)?;
-        let size = (cnn_tb_mnist::HEIGHT, cnn_tb_mnist::WIDTH);
-        Self::from_splits(name, size, train, Test::Embedded(OnceLock::new()))
+        Self::from_splits(name, MNIST_SIZE, train, Test::Embedded(OnceLock::new()))
     }
 
     /// The data set of a directory: four IDX files with MNIST's names, each raw or compressed with
@@ -152,6 +155,18 @@ impl Dataset {
             });
         }
         Self::from_splits(dir.display().to_string(), size, train, Test::Held(test))
+    }
+
+    /// Height and width of the images in a directory of IDX files, or of MNIST's. Nothing but the
+    /// first bytes of the training images is read.
+    ///
+    /// # Errors
+    /// A file that is missing or is none of images.
+    pub fn image_size(dir: Option<&Path>) -> Result<(usize, usize), DataError> {
+        let Some(dir) = dir else {
+            return Ok(MNIST_SIZE);
+        };
+        Ok(read_image_size(&find(dir, FILES[0])?)?)
     }
 
     /// Takes the validation split off the training images, counts the classes and checks that the
@@ -351,6 +366,7 @@ mod tests {
                 (dataset.height(), dataset.width(), dataset.classes()),
                 (3, 2, 3)
             );
+            assert_eq!(Dataset::image_size(Some(dir.path())).unwrap(), (3, 2));
             // A twelfth of 30, rounded down, from the front.
             assert_eq!(dataset.validation().labels(), [0, 1]);
             assert_eq!(dataset.validation().pixels(), [[0; 6], [1; 6]].concat());

@@ -141,6 +141,16 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>, IdxError> {
     Ok(read(path, open(path)?, Kind::Labels)?.1)
 }
 
+/// Reads how many rows and columns each image of a file has, and nothing more.
+///
+/// # Errors
+/// An [`IdxError`] for a file that cannot be read or is none of images.
+pub(super) fn read_image_size(path: &Path) -> Result<(usize, usize), IdxError> {
+    let (dimensions, _) = read_header(path, &mut open(path)?, Kind::Images)?;
+    let size = |dimension: usize| dimensions.get(dimension).map_or(0, |&size| size as usize);
+    Ok((size(1), size(2)))
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Images,
@@ -185,8 +195,8 @@ fn open(path: &Path) -> Result<Box<dyn Read>, IdxError> {
     })
 }
 
-/// Reads the header and exactly the data that it announces.
-fn read(path: &Path, mut file: impl Read, kind: Kind) -> Result<(Vec<u32>, Vec<u8>), IdxError> {
+/// Reads the header: the size of each dimension, and how many bytes of data that makes.
+fn read_header(path: &Path, file: &mut impl Read, kind: Kind) -> Result<(Vec<u32>, u64), IdxError> {
     let path = || path.to_owned();
     let io_error = |cause| IdxError::Io {
         path: path(),
@@ -194,7 +204,7 @@ fn read(path: &Path, mut file: impl Read, kind: Kind) -> Result<(Vec<u32>, Vec<u
     };
 
     let header_len = 4 + 4 * kind.dimensions() as u64;
-    let (header, _) = read_up_to(&mut file, header_len).map_err(io_error)?;
+    let (header, _) = read_up_to(file, header_len).map_err(io_error)?;
     let words: Vec<u32> = header
         .chunks_exact(4)
         .map(|word| word.iter().fold(0, |n, &b| n << 8 | u32::from(b)))
@@ -229,6 +239,17 @@ fn read(path: &Path, mut file: impl Read, kind: Kind) -> Result<(Vec<u32>, Vec<u
             expected,
         }
     })?;
+    Ok((dimensions, expected))
+}
+
+/// Reads the header and exactly the data that it announces.
+fn read(path: &Path, mut file: impl Read, kind: Kind) -> Result<(Vec<u32>, Vec<u8>), IdxError> {
+    let (dimensions, expected) = read_header(path, &mut file, kind)?;
+    let path = || path.to_owned();
+    let io_error = |cause| IdxError::Io {
+        path: path(),
+        cause,
+    };
     let (data, cut) = read_up_to(&mut file, expected + 1).map_err(io_error)?;
     let found = data.len() as u64;
     if found < expected {

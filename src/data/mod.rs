@@ -1,16 +1,20 @@
-//! Data sets: IDX files, the embedded MNIST, splits and seeded batches.
+//! Data sets: IDX files, the embedded MNIST, splits and seeded batches; and pictures that a person
+//! drew, made alike MNIST's.
 //!
 //! The text of an error says all; what the system said is in the field `cause`, not in `source()`, so
 //! that no report says it twice.
 
 mod batches;
 mod dataset;
+mod digit;
 mod idx;
 #[cfg(feature = "mnist")]
 mod mnist;
+mod picture;
 mod split;
 
 pub use batches::Batches;
 pub use dataset::{DataError, Dataset};
 pub use idx::{IdxError, Images, read_images, read_labels};
+pub use picture::{Picture, PictureError};
 pub use split::{Shift, Split};

@@ -1,18 +1,24 @@
-//! Training: the configuration, the loop and what watches it.
+//! Training: the configuration, the loop, what watches it, and what a trained network gets right.
 
 mod config;
+mod confusion;
 mod divergence;
 mod evaluate;
 mod fit;
 mod observer;
+mod predictions;
 mod step;
 mod tensorboard;
+mod trained;
 
 pub use crate::nn::Schedule;
 pub use config::{
     Config, ConfigError, DeviceKind, Init, NumberRange, OptimizerKind, Preset, WholeRange,
 };
+pub use confusion::{ClassMetrics, Confusion};
 pub use evaluate::evaluate;
 pub use fit::{FitError, Outcome, fit};
 pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start, Stopped};
+pub use predictions::{Mistake, Predictions, PredictionsError, softmax};
 pub use tensorboard::{Groups, TensorBoard};
+pub use trained::{Trained, TrainedError, TrainedNetwork};
