@@ -3,6 +3,8 @@
 PYTHON ?= python3
 LOGDIR ?= runs
 INTEROP_RUN ?= target/interop
+# What bench-peers measures: PEERS="--only epoch --rounds 1"; --help lists all.
+PEERS ?=
 SEEDS = 1 2 3
 REFERENCE_RUNS = $(SEEDS:%=runs/default-%) runs/article
 TENSORBOARD = .venv/bin/tensorboard
@@ -12,8 +14,8 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser proto runs interop recipes bench-peers \
-	screenshots clean .venv .venv-browser .venv-torch
+.PHONY: help build tensorboard check crates test test-browser proto runs interop recipes bench \
+	bench-peers screenshots clean .venv .venv-browser .venv-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,8 +74,20 @@ recipes: build .venv-torch ## what both recipes reach, the article's beside PyTo
 	.venv-torch/bin/python benches/recipes/recipes.py target/release/cnn-tb \
 		target/release/examples/initial_weights $(RECIPES)
 
-bench-peers: build .venv-torch ## time an epoch against PyTorch, in turn (a quiet machine, about 4 min)
-	.venv-torch/bin/python benches/peers/peers.py target/release/cnn-tb
+# candle fixes at its start how many threads add gradients. Ours run with one, as in the program;
+# candle's ops run with candle's own choice.
+bench: ## time each op against candle's own, and candle's graph alone (a quiet machine, about 2 min)
+	rm -rf target/criterion
+	CANDLE_NUM_THREADS=1 cargo bench --locked --bench ops -- 'cnn-tb$$'
+	cargo bench --locked --bench ops -- 'candle$$'
+	$(PYTHON) benches/table.py target/criterion
+	CANDLE_NUM_THREADS=1 cargo bench --locked --bench floor
+
+bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candle (a quiet machine, about 12 min)
+	cargo build --release --locked --example candle-peer
+	cargo build --release --locked --package cnn-tb-mnist --example unpack
+	cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers/burn
+	.venv-torch/bin/python benches/peers/peers.py $(PEERS)
 
 screenshots: .venv .venv-browser ## photograph stock TensorBoard on the reference runs for docs/images
 	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png

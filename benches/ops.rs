@@ -1,0 +1,215 @@
+//! Our ops, optimizers and batches against candle's own, at the shapes of the article's network and
+//! batches of 100 images.
+//!
+//! `make bench` runs this twice, since the number of threads that candle adds gradients on is fixed
+//! for a process: ours as the program runs them, candle's with candle's defaults.
+
+use std::time::Duration;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Module, Result, Tensor, Var};
+use candle_nn::{AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, SGD};
+use cnn_tb::data::{Batches, Shift, Split};
+use cnn_tb::nn::{
+    Adam, AdamConfig, Article, Init, Parameters, Sgd, SgdConfig, affine, conv_pool_relu,
+    cross_entropy,
+};
+use criterion::{BenchmarkId, Criterion};
+
+/// The program's allocator, for both sides: the library leaves the choice to its user.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const BATCH_SIZE: usize = 100;
+const TRAIN_IMAGES: usize = 55_000;
+const CLASSES: usize = 10;
+
+/// Each benchmark is named `op/pass/whose`.
+const OURS: &str = "cnn-tb";
+const CANDLE: &str = "candle";
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    conv_pool(&mut criterion, "conv1", [1, 6], 28)?;
+    conv_pool(&mut criterion, "conv2", [6, 16], 14)?;
+    linear(&mut criterion, "fc1", [784, 128])?;
+    linear(&mut criterion, "fc2", [128, CLASSES])?;
+    loss(&mut criterion)?;
+    optimizers(&mut criterion)?;
+    batches(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
+}
+
+/// A layer of the network: convolution with as much padding as keeps the size, pooling, ReLU.
+fn conv_pool(
+    criterion: &mut Criterion,
+    name: &str,
+    [from, to]: [usize; 2],
+    size: usize,
+) -> Result<()> {
+    let images = normal(&[BATCH_SIZE, from, size, size])?;
+    let weight = Var::from_tensor(&normal(&[to, from, 5, 5])?)?;
+    let bias = Var::from_tensor(&normal(&[to])?)?;
+    // The first layer's input is data, and nobody asks for its gradient.
+    let input = match from {
+        1 => images,
+        _ => Var::from_tensor(&images)?.into_inner(),
+    };
+    let config = Conv2dConfig {
+        padding: 2,
+        ..Conv2dConfig::default()
+    };
+    let conv = Conv2d::new(
+        weight.as_tensor().clone(),
+        Some(bias.as_tensor().clone()),
+        config,
+    );
+    passes(criterion, name, OURS, || {
+        conv_pool_relu(&input, &weight, &bias)
+    });
+    passes(criterion, name, CANDLE, || {
+        conv.forward(&input)?.max_pool2d(2)?.relu()
+    });
+    Ok(())
+}
+
+/// A fully connected layer.
+fn linear(criterion: &mut Criterion, name: &str, [from, to]: [usize; 2]) -> Result<()> {
+    let input = Var::from_tensor(&normal(&[BATCH_SIZE, from])?)?;
+    let weight = Var::from_tensor(&normal(&[to, from])?)?;
+    let bias = Var::from_tensor(&normal(&[to])?)?;
+    let layer = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
+    passes(criterion, name, OURS, || affine(&input, &weight, &bias));
+    passes(criterion, name, CANDLE, || layer.forward(&input));
+    Ok(())
+}
+
+fn loss(criterion: &mut Criterion) -> Result<()> {
+    let logits = Var::from_tensor(&normal(&[BATCH_SIZE, CLASSES])?)?;
+    let labels = labels()?;
+    let name = "cross_entropy";
+    passes(criterion, name, OURS, || cross_entropy(&logits, &labels));
+    passes(criterion, name, CANDLE, || {
+        candle_nn::loss::cross_entropy(&logits, &labels)
+    });
+    Ok(())
+}
+
+/// Times an op alone, and with its gradients.
+fn passes(criterion: &mut Criterion, op: &str, whose: &str, forward: impl Fn() -> Result<Tensor>) {
+    run(criterion, &format!("{op}/forward"), whose, &forward);
+    run(criterion, &format!("{op}/forward+backward"), whose, || {
+        forward()?.backward()
+    });
+}
+
+/// One step over the network's 104,342 parameters. candle's SGD has no momentum, ours has.
+fn optimizers(criterion: &mut Criterion) -> Result<()> {
+    let (vars, grads) = network_grads()?;
+    let adam = Adam::new(vars.clone(), AdamConfig::default())?;
+    step(criterion, "adam", OURS, adam, &grads);
+    let adam = AdamW::new(
+        vars.clone(),
+        ParamsAdamW {
+            weight_decay: 0.0,
+            ..ParamsAdamW::default()
+        },
+    )?;
+    step(criterion, "adam", CANDLE, adam, &grads);
+    step(
+        criterion,
+        "sgd",
+        OURS,
+        Sgd::new(vars.clone(), SgdConfig::default())?,
+        &grads,
+    );
+    step(criterion, "sgd", CANDLE, SGD::new(vars, 1e-2)?, &grads);
+    Ok(())
+}
+
+fn step(
+    criterion: &mut Criterion,
+    name: &str,
+    whose: &str,
+    mut optimizer: impl Optimizer,
+    grads: &GradStore,
+) {
+    // So small that a million steps leave the parameters finite.
+    optimizer.set_learning_rate(1e-9);
+    run(criterion, &format!("{name}/step"), whose, || {
+        optimizer.step(grads)
+    });
+}
+
+/// The article's network's parameters with their gradients.
+fn network_grads() -> Result<(Vec<Var>, GradStore)> {
+    let parameters = Parameters::new(0, Init::Layers);
+    let network = Article::new(28, 28, CLASSES, parameters.builder(&Device::Cpu))?;
+    let logits = network.forward(&normal(&[BATCH_SIZE, 1, 28, 28])?)?;
+    let grads = cross_entropy(&logits, &labels()?)?.backward()?;
+    Ok((parameters.vars_in_order(), grads))
+}
+
+/// Gathering a batch from 55,000 images in random order. candle's reads f32, ours bytes.
+fn batches(criterion: &mut Criterion) -> Result<()> {
+    let pixels: Vec<u8> = (0..TRAIN_IMAGES * 784)
+        .map(|at| (at * 31 % 251) as u8)
+        .collect();
+    let images = Tensor::from_slice(&pixels, (TRAIN_IMAGES, 784), &Device::Cpu)?
+        .to_dtype(candle_core::DType::F32)?;
+    let Some(split) = Split::new(28, 28, pixels, vec![0; TRAIN_IMAGES]) else {
+        candle_core::bail!("images and labels disagree in number");
+    };
+    let batches = Batches::shuffled(TRAIN_IMAGES as u32, BATCH_SIZE, 0, 1);
+    let shift = Shift {
+        pixels: 1,
+        seed: 0,
+        epoch: 1,
+    };
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+
+    let mut order = batches.iter().cycle();
+    let mut next = || order.next().unwrap_or_default();
+    run(criterion, "batch/gather", OURS, || {
+        split.gather(next(), &mut pixels, &mut labels);
+        Ok(())
+    });
+    run(criterion, "batch/gather shifted", OURS, || {
+        split.gather_shifted(next(), shift, &mut pixels, &mut labels);
+        Ok(())
+    });
+    run(criterion, "batch/gather", CANDLE, || {
+        images.index_select(&Tensor::new(next(), &Device::Cpu)?, 0)
+    });
+    Ok(())
+}
+
+fn run<T>(
+    criterion: &mut Criterion,
+    name: &str,
+    whose: &str,
+    mut measured: impl FnMut() -> Result<T>,
+) {
+    let id = BenchmarkId::new(name, whose);
+    criterion.bench_with_input(id, &(), |bencher, ()| {
+        bencher.iter(|| match measured() {
+            Ok(result) => result,
+            Err(error) => panic!("{name}, {whose}: {error}"),
+        });
+    });
+}
+
+fn normal(shape: &[usize]) -> Result<Tensor> {
+    Tensor::randn(0f32, 0.1, shape, &Device::Cpu)
+}
+
+fn labels() -> Result<Tensor> {
+    let labels = (0..BATCH_SIZE).map(|at| (at % CLASSES) as u32);
+    Tensor::from_iter(labels, &Device::Cpu)
+}
