@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tb::summary::Misfit;
+
 /// Why a run directory could not be opened for writing, or something could not be logged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
@@ -65,6 +67,17 @@ pub enum WriteError {
         /// The wall time, in seconds.
         found: f64,
     },
+    /// Something that TensorBoard could not show: a shape, a length or a range that does not fit.
+    /// Nothing was written, and the writer goes on.
+    #[error("{tag}: {found}; expected {expected}")]
+    Value {
+        /// The tag.
+        tag: String,
+        /// What was given.
+        found: String,
+        /// What fits.
+        expected: String,
+    },
     /// Other hyper-parameters than before; TensorBoard keeps the first ones.
     #[error(
         "{} has other hyper-parameters already: a run takes one set; log another in a run of its own",
@@ -92,6 +105,16 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Makes a [`WriteError::Value`] for `tag`.
+    pub(crate) fn value(tag: &str) -> impl FnOnce(Misfit) -> Self {
+        let tag = tag.to_owned();
+        move |Misfit { found, expected }| Self::Value {
+            tag,
+            found,
+            expected,
+        }
+    }
+
     /// Makes an [`WriteError::Io`] for `path`.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -1,11 +1,16 @@
 //! Writing: events to any sink, and a run directory that stock TensorBoard shows.
 
+mod curves;
 mod error;
 mod event_writer;
+mod graph;
 mod lock;
+mod media;
 mod options;
 mod step;
 mod summary_writer;
+mod tags;
+mod warning;
 
 pub use error::WriteError;
 pub use event_writer::EventWriter;
@@ -13,6 +18,7 @@ pub use lock::LOCK_NAME;
 pub use options::{Durability, WriterOptions};
 pub use step::Step;
 pub use summary_writer::SummaryWriter;
+pub use warning::Warning;
 
 pub use crate::tb::summary::hparams::HParam;
 pub use crate::tb::summary::scalar::Number;
