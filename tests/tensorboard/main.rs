@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod kinds;
 mod logger;
 mod server;
 #[cfg(all(feature = "cli", feature = "mnist", feature = "train"))]

@@ -112,9 +112,16 @@ impl TensorBoard {
 
     /// What a route answers to a GET, which must be JSON with status 200.
     pub fn get(&self, route: &str, parameters: &[(&str, &str)]) -> Value {
-        let (status, body) = self.request("GET", &target(route, parameters), "");
-        assert_eq!(status, 200, "GET {route} {parameters:?}: {body}");
+        let body = String::from_utf8(self.get_bytes(route, parameters)).unwrap();
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
+    }
+
+    /// What a route answers to a GET, which must have status 200.
+    pub fn get_bytes(&self, route: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+        let (status, body) = self.request("GET", &target(route, parameters), "");
+        let text = String::from_utf8_lossy(&body);
+        assert_eq!(status, 200, "GET {route} {parameters:?}: {text}");
+        body
     }
 
     /// The groups of sessions of the HParams page, each with its hyper-parameters.
@@ -132,6 +139,7 @@ impl TensorBoard {
     /// What a route answers to a POST of JSON, which must be JSON with status 200.
     fn post(&self, route: &str, json: &Value) -> Value {
         let (status, body) = self.request("POST", route, &json.to_string());
+        let body = String::from_utf8(body).unwrap();
         assert_eq!(status, 200, "POST {route} {json}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
     }
@@ -178,7 +186,7 @@ impl TensorBoard {
     }
 
     /// One HTTP/1.0 request on a connection of its own: status and body.
-    fn request(&self, method: &str, target: &str, body: &str) -> (u16, String) {
+    fn request(&self, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let Self { address, .. } = self;
@@ -188,11 +196,13 @@ impl TensorBoard {
              Content-Length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        let body = answer.split_off(end.unwrap() + 4);
+        let head = String::from_utf8(answer).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, body.to_owned())
+        (status, body)
     }
 }
 
