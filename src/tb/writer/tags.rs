@@ -92,10 +92,12 @@ impl Tags {
 #[derive(Default)]
 struct TagHasher(u64);
 
+/// An odd number with well mixed bits: 2^64 divided by the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl TagHasher {
     fn add(&mut self, word: u64) {
-        // An odd number with well mixed bits: 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER);
     }
 }
 
@@ -119,8 +121,10 @@ impl Hasher for TagHasher {
     }
 
     fn finish(&self) -> u64 {
-        // The best mixed bits are the highest; a table takes its places from the lowest.
-        self.0.rotate_left(26)
+        // A product's best mixed bits are the highest; a table takes its places from the lowest.
+        (self.0 ^ self.0 >> 32)
+            .wrapping_mul(MULTIPLIER)
+            .rotate_left(32)
     }
 }
 
