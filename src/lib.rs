@@ -1,5 +1,7 @@
 //! A TensorBoard logger for Rust, and a CNN trainer on candle that uses it.
 
+#[cfg(feature = "candle")]
+mod candle;
 #[cfg(feature = "train")]
 pub mod data;
 #[cfg(feature = "train")]

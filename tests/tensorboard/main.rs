@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod kinds;
 mod logger;
 mod pictures;
 mod server;

@@ -1,11 +1,9 @@
 //! Histograms: how the values of one step are distributed.
 
 use crate::tb::proto::summary::Value;
-use crate::tb::proto::{
-    DataClass, DataType, TensorProto, TensorShapeProto, tensor_shape_proto::Dim,
-};
+use crate::tb::proto::{DataClass, DataType, TensorProto};
 use crate::tb::summary::scalar::Number;
-use crate::tb::summary::tensor_value;
+use crate::tb::summary::{Misfit, shape, tensor_value};
 
 const PLUGIN: &str = "histograms";
 /// Buckets of every histogram; TensorBoard's page re-bins to as many.
@@ -23,7 +21,42 @@ pub struct Bucket {
     pub count: f64,
 }
 
-/// 30 buckets of equal width over the finite values, and how many values were not finite.
+/// Numbers whose distribution can be logged: slices, arrays and vectors of `f32` or `f64`; with the
+/// feature `candle` also its tensors of any float type.
+pub trait Values: sealed::Sealed {
+    /// Their histogram.
+    ///
+    /// # Errors
+    /// Only a tensor gives one: whose element type holds no floats, or whose device fails.
+    fn to_histogram(&self) -> Result<Histogram, Misfit>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+impl<T: Number> sealed::Sealed for [T] {}
+impl<T: Number> Values for [T] {
+    fn to_histogram(&self) -> Result<Histogram, Misfit> {
+        Ok(Histogram::new(self))
+    }
+}
+
+impl<T: Number> sealed::Sealed for Vec<T> {}
+impl<T: Number> Values for Vec<T> {
+    fn to_histogram(&self) -> Result<Histogram, Misfit> {
+        self[..].to_histogram()
+    }
+}
+
+impl<T: Number, const N: usize> sealed::Sealed for [T; N] {}
+impl<T: Number, const N: usize> Values for [T; N] {
+    fn to_histogram(&self) -> Result<Histogram, Misfit> {
+        self[..].to_histogram()
+    }
+}
+
+/// Buckets over the finite values, 30 of equal width where they were made here, and how many values were not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// The buckets, from left to right.
@@ -78,19 +111,47 @@ impl Histogram {
         }
     }
 
+    /// A histogram that was counted elsewhere: `counts[i]` values lie between `edges[i]` and
+    /// `edges[i + 1]`.
+    ///
+    /// # Errors
+    /// No buckets, edges that are not one more than the counts, edges that are not finite or that
+    /// fall, a count that is negative or not finite.
+    pub fn from_buckets<E: Number, C: Number>(edges: &[E], counts: &[C]) -> Result<Self, Misfit> {
+        if counts.is_empty() || edges.len() != counts.len() + 1 {
+            let found = format!("{} edges and {} counts", edges.len(), counts.len());
+            return Err(Misfit::new(found, "at least one count, and one edge more"));
+        }
+        let edges: Vec<_> = edges.iter().map(|edge| edge.to_f64()).collect();
+        if edges.iter().any(|edge| !edge.is_finite()) || !edges.is_sorted() {
+            let found = format!("edges from {} to {}", edges[0], edges[edges.len() - 1]);
+            let found = format!("{found} that are not finite or fall");
+            return Err(Misfit::new(found, "finite edges in rising order"));
+        }
+        let counts = counts.iter().map(|count| count.to_f64());
+        if let Some(count) = counts.clone().find(|c| !c.is_finite() || *c < 0.0) {
+            return Err(Misfit::new(
+                format!("a count of {count}"),
+                "finite counts from 0 on",
+            ));
+        }
+        let buckets = counts.enumerate().map(|(index, count)| Bucket {
+            left: edges[index],
+            right: edges[index + 1],
+            count,
+        });
+        Ok(Self {
+            buckets: buckets.collect(),
+            non_finite: 0,
+        })
+    }
+
     /// A tensor of 64-bit floats with a row (left, right, count) for each bucket.
     pub fn to_value(&self, tag: &str) -> Value {
         let rows = self.buckets.iter();
-        let dim = |size| Dim {
-            size,
-            ..Dim::default()
-        };
         let tensor = TensorProto {
             dtype: DataType::DtDouble.into(),
-            tensor_shape: Some(TensorShapeProto {
-                dim: vec![dim(self.buckets.len() as i64), dim(3)],
-                ..TensorShapeProto::default()
-            }),
+            tensor_shape: Some(shape([self.buckets.len(), 3])),
             double_val: rows
                 .flat_map(|row| [row.left, row.right, row.count])
                 .collect(),
@@ -147,6 +208,26 @@ mod tests {
         let edges = [1, 7, 29].map(|index| histogram.buckets[index].left);
         let expected = [-1.3266666666666667, -0.2866666666666666, 3.5266666666666673];
         assert_eq!(edges, expected);
+    }
+
+    #[test]
+    fn buckets_from_elsewhere_fit_or_are_refused() {
+        let histogram = Histogram::from_buckets(&[0.0_f32, 0.5, 2.0], &[3.0, 0.0]).unwrap();
+        let (left, right, count) = (0.5, 2.0, 0.0);
+        assert_eq!(histogram.buckets[1], Bucket { left, right, count });
+        assert_eq!((histogram.buckets.len(), histogram.non_finite), (2, 0));
+        let cases: [(&[f64], &[f64], &str); 6] = [
+            (&[], &[], "0 edges and 0 counts"),
+            (&[0.0, 1.0], &[1.0, 1.0], "2 edges and 2 counts"),
+            (&[1.0, 0.0], &[1.0], "edges from 1 to 0 that"),
+            (&[0.0, f64::NAN], &[1.0], "edges from 0 to NaN that"),
+            (&[0.0, 1.0], &[-1.0], "a count of -1"),
+            (&[0.0, 1.0], &[f64::INFINITY], "a count of inf"),
+        ];
+        for (edges, counts, found) in cases {
+            let error = Histogram::from_buckets(edges, counts).unwrap_err();
+            assert!(error.found.starts_with(found), "{error}");
+        }
     }
 
     #[test]

@@ -6,16 +6,25 @@
 //! <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard>, `data_compat.rs` in
 //! <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/data/server>.
 
+pub mod audio;
+pub mod graph;
 pub mod histogram;
 pub mod hparams;
 pub mod image;
+pub mod layout;
+pub mod mesh;
+mod misfit;
+pub mod pr_curve;
 pub mod projector;
 pub mod scalar;
 pub mod text;
 
 use crate::tb::proto::summary::{Value, value};
 use crate::tb::proto::summary_metadata::PluginData;
-use crate::tb::proto::{DataClass, SummaryMetadata, TensorProto};
+use crate::tb::proto::tensor_shape_proto::Dim;
+use crate::tb::proto::{DataClass, SummaryMetadata, TensorProto, TensorShapeProto};
+
+pub use misfit::Misfit;
 
 /// A value in the tensor form, with its metadata.
 fn tensor_value(
@@ -38,6 +47,26 @@ fn tensor_value(
         metadata: Some(metadata),
         value: Some(value::Value::Tensor(tensor)),
         ..Value::default()
+    }
+}
+
+/// The shape of a tensor that is written.
+fn shape<const RANK: usize>(sizes: [usize; RANK]) -> TensorShapeProto {
+    let dim = |size| Dim {
+        size: size as i64,
+        ..Dim::default()
+    };
+    TensorShapeProto {
+        dim: sizes.into_iter().map(dim).collect(),
+        ..TensorShapeProto::default()
+    }
+}
+
+/// The plugin that shows a value that this crate made.
+pub(crate) fn plugin_of(value: &Value) -> &str {
+    match &value.metadata {
+        None => scalar::PLUGIN,
+        metadata => plugin_name(metadata.as_ref()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::tb::proto::summary::{Value, value};
 use crate::tb::proto::{DataType, TensorProto};
 
-pub(super) const PLUGIN: &str = "scalars";
+pub(crate) const PLUGIN: &str = "scalars";
 
 /// A number that [`SummaryWriter`](crate::tb::writer::SummaryWriter) takes: `f32` or `f64`.
 ///

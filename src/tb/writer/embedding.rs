@@ -151,9 +151,9 @@ impl SummaryWriter {
         step: impl Step,
     ) -> Result<(), WriteError> {
         let step = step.to_i64()?;
-        let misfit = |(found, expected)| WriteError::value(tag, found, expected);
-        let points = embedding.checked_points().map_err(misfit)?;
-        let sprite = embedding.sprite(points).map_err(misfit)?;
+        let points = embedding.checked_points();
+        let points = points.map_err(WriteError::value(tag))?;
+        let sprite = embedding.sprite(points).map_err(WriteError::value(tag))?;
         let directory = format!("{DIRECTORY}/{}/{step:05}", path_part(tag));
         let mut files = vec![(
             "tensors.tsv",
@@ -175,7 +175,7 @@ impl SummaryWriter {
         if let (Some(sprite), Some(image)) = (sprite, embedding.images.first()) {
             let file = sprite
                 .to_png()
-                .map_err(|error| misfit((error.to_string(), "other images".to_owned())))?;
+                .map_err(|error| WriteError::value(tag)((error.to_string(), "other images")))?;
             files.push(("sprite.png", file));
             info.sprite = Some(SpriteMetadata {
                 image_path: format!("{directory}/sprite.png"),
@@ -209,7 +209,7 @@ fn read_config(run: &Path, tag: &str) -> Result<ProjectorConfig, WriteError> {
     };
     projector::from_text(&String::from_utf8_lossy(&bytes)).map_err(|problem| {
         let found = format!("{} is there and has {problem}", path.display());
-        WriteError::value(tag, found, "a configuration to add to, or none")
+        WriteError::value(tag)((found, "a configuration to add to, or none"))
     })
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tb::summary::Misfit;
+
 /// Why a run directory could not be opened for writing, or something could not be logged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
@@ -65,6 +67,17 @@ pub enum WriteError {
         /// The wall time, in seconds.
         found: f64,
     },
+    /// Something that TensorBoard could not show: a shape, a length or a range that does not fit.
+    /// Nothing was written, and the writer goes on.
+    #[error("{tag}: {found}; expected {expected}")]
+    Value {
+        /// The tag.
+        tag: String,
+        /// What was given.
+        found: String,
+        /// What fits.
+        expected: String,
+    },
     /// Other hyper-parameters than before; TensorBoard keeps the first ones.
     #[error(
         "{} has other hyper-parameters already: a run takes one set; log another in a run of its own",
@@ -80,16 +93,6 @@ pub enum WriteError {
         /// The run directory.
         path: PathBuf,
     },
-    /// A value that cannot be shown. Nothing of it is written, and the writer goes on.
-    #[error("{tag}: {found}; expected {expected}")]
-    Value {
-        /// The value's tag.
-        tag: String,
-        /// What was given.
-        found: String,
-        /// What fits.
-        expected: String,
-    },
     /// The file system said no. A writer to which this happens writes nothing more, and every
     /// later call gives this error again.
     #[error("cannot write {}: {cause}", path.display())]
@@ -102,12 +105,16 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Makes an [`WriteError::Value`] for `tag`.
-    pub(crate) fn value(tag: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Value {
-            tag: tag.to_owned(),
-            found: found.into(),
-            expected: expected.into(),
+    /// Makes a [`WriteError::Value`] for `tag`.
+    pub(crate) fn value<M: Into<Misfit>>(tag: &str) -> impl FnOnce(M) -> Self {
+        let tag = tag.to_owned();
+        move |misfit| {
+            let Misfit { found, expected } = misfit.into();
+            Self::Value {
+                tag,
+                found,
+                expected,
+            }
         }
     }
 

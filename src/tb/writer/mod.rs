@@ -1,13 +1,18 @@
 //! Writing: events to any sink, and a run directory that stock TensorBoard shows.
 
+mod curves;
 mod embedding;
 mod error;
 mod event_writer;
+mod graph;
 mod lock;
+mod media;
 mod options;
 mod pictures;
 mod step;
 mod summary_writer;
+mod tags;
+mod warning;
 
 pub use embedding::Embedding;
 pub use error::WriteError;
@@ -17,6 +22,7 @@ pub use options::{Durability, WriterOptions};
 pub use pictures::{BoundingBox, MAX_VALUE_BYTES};
 pub use step::Step;
 pub use summary_writer::SummaryWriter;
+pub use warning::Warning;
 
 pub use crate::tb::summary::hparams::HParam;
 pub use crate::tb::summary::scalar::Number;

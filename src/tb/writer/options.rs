@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::tb::writer::{Step, SummaryWriter, WriteError};
+use crate::tb::writer::{Step, SummaryWriter, Warning, WriteError};
+
+/// Who is told of warnings.
+pub(super) type OnWarning = Arc<dyn Fn(&Path, &Warning) + Send + Sync>;
 
 /// What is safe, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +49,7 @@ pub struct WriterOptions {
     pub(super) durability: Durability,
     pub(super) clock: Arc<dyn Fn() -> f64 + Send + Sync>,
     pub(super) host: String,
+    pub(super) on_warning: Option<OnWarning>,
 }
 
 impl WriterOptions {
@@ -55,6 +59,7 @@ impl WriterOptions {
             durability: Durability::default(),
             clock: Arc::new(system_clock),
             host: host_name(),
+            on_warning: None,
         }
     }
 
@@ -74,6 +79,23 @@ impl WriterOptions {
     /// belong in a host's name are replaced by `-`.
     pub fn host(mut self, host: &str) -> Self {
         self.host = plain_host(host);
+        self
+    }
+
+    /// Who is told of what may be a mistake: a run directory, this run's or a child's, and the
+    /// [`Warning`]. Called once for each tag and cause, by the thread that logs;
+    /// [`SummaryWriter::warnings`] lists them too.
+    ///
+    /// ```
+    /// use cnn_tb::tb::WriterOptions;
+    /// # let logdir = tempfile::tempdir()?;
+    /// let writer = WriterOptions::new()
+    ///     .on_warning(|run, warning| eprintln!("{}: {warning}", run.display()))
+    ///     .create(logdir.path().join("exp1"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_warning(mut self, tell: impl Fn(&Path, &Warning) + Send + Sync + 'static) -> Self {
+        self.on_warning = Some(Arc::new(tell));
         self
     }
 

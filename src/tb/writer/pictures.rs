@@ -76,10 +76,9 @@ impl SummaryWriter {
         step: impl Step,
     ) -> Result<(), WriteError> {
         let Some(first) = images.first() else {
-            return Err(WriteError::value(tag, "no image", "at least one"));
+            return Err(WriteError::value(tag)(("no image", "at least one")));
         };
-        check_equal_sizes(images)
-            .map_err(|(found, expected)| WriteError::value(tag, found, expected))?;
+        check_equal_sizes(images).map_err(WriteError::value(tag))?;
         let files: Result<_, _> = images.iter().map(Image::to_png).collect();
         let files = files.map_err(|error| unencoded(tag, &error))?;
         self.add_files(tag, first, files, step)
@@ -113,11 +112,8 @@ impl SummaryWriter {
             let in_order = left <= right && top <= bottom;
             if !in_order || edges.iter().any(|edge| !edge.is_finite()) {
                 let found = format!("a box with the edges {edges:?}");
-                return Err(WriteError::value(
-                    tag,
-                    found,
-                    "finite numbers, left ≤ right and top ≤ bottom",
-                ));
+                let expected = "finite numbers, left ≤ right and top ≤ bottom";
+                return Err(WriteError::value(tag)((found, expected)));
             }
         }
         self.add_image(tag, &with_boxes(image, boxes), step)
@@ -150,8 +146,7 @@ impl SummaryWriter {
         delay: Duration,
         step: impl Step,
     ) -> Result<(), WriteError> {
-        check_frames(frames, delay)
-            .map_err(|(found, expected)| WriteError::value(tag, found, expected))?;
+        check_frames(frames, delay).map_err(WriteError::value(tag))?;
         let file = to_gif(frames, delay).map_err(|error| unencoded(tag, &error))?;
         self.add_files(tag, &frames[0], vec![file], step)
     }
@@ -168,7 +163,7 @@ impl SummaryWriter {
         if bytes > MAX_VALUE_BYTES {
             let found = format!("{bytes} bytes of image files");
             let expected = format!("at most {MAX_VALUE_BYTES}");
-            return Err(WriteError::value(tag, found, expected));
+            return Err(WriteError::value(tag)((found, expected)));
         }
         let images = Images {
             width: image.width(),
@@ -181,7 +176,7 @@ impl SummaryWriter {
 
 fn unencoded(tag: &str, error: &std::io::Error) -> WriteError {
     let found = format!("an image that cannot be encoded ({error})");
-    WriteError::value(tag, found, "another")
+    WriteError::value(tag)((found, "another"))
 }
 
 /// A copy of `image` with the boxes on it; the labels come last, so that no box crosses them.

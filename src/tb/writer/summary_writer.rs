@@ -1,6 +1,6 @@
 //! A run directory that is written.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,12 +14,13 @@ use crate::tb::proto::session_log::SessionStatus as LogStatus;
 use crate::tb::proto::summary::Value;
 use crate::tb::proto::{Event, SessionLog, SourceMetadata, Summary, event};
 use crate::tb::scalar_event::ScalarEvent;
-use crate::tb::summary::histogram::Histogram;
+use crate::tb::summary::histogram::Values;
 use crate::tb::summary::hparams::{self, HParam, SessionStatus};
 use crate::tb::summary::scalar::{self, Number};
-use crate::tb::summary::text;
+use crate::tb::summary::{Misfit, plugin_of, text};
 use crate::tb::writer::lock::DirectoryLock;
-use crate::tb::writer::{Durability, EventWriter, Step, WriteError, WriterOptions};
+use crate::tb::writer::tags::Tags;
+use crate::tb::writer::{Durability, EventWriter, Step, Warning, WriteError, WriterOptions};
 
 /// The format version, in the first record of every file.
 const FILE_VERSION: &str = "brain.Event:2";
@@ -141,7 +142,7 @@ impl SummaryWriter {
             tag,
             value: value.to_f32(),
         };
-        self.directory.log(|file| file.events.write_scalar(&event))
+        self.directory.log(|file| file.write_scalar(&event))
     }
 
     /// Logs one point of each of the series `tag/key`, all in one record.
@@ -183,19 +184,30 @@ impl SummaryWriter {
         self.add_values(vec![text::to_value(tag, text)], step)
     }
 
-    /// Logs how `values` (`f32` or `f64`) are distributed: 30 buckets of equal width over the
-    /// finite ones. Where some are not finite, their count is logged too, as the scalar
-    /// `tag/non_finite`, so that a gradient that went wrong is seen.
+    /// Logs how `values` (a slice, array or vector of `f32` or `f64`; with the feature `candle` also
+    /// a tensor of any float type) are distributed: 30 buckets of equal width over the finite ones,
+    /// on the Histograms, Distributions and Time Series pages. Where some are not finite, their
+    /// count is logged too, as the scalar `tag/non_finite`, so that a gradient that went wrong is
+    /// seen.
+    ///
+    /// ```
+    /// # let logdir = tempfile::tempdir()?;
+    /// # let writer = cnn_tb::tb::SummaryWriter::create(logdir.path())?;
+    /// let weights = vec![0.1_f32, -0.2, 0.4];
+    /// writer.add_histogram("conv1/weight", &weights, 1)?;
+    /// writer.add_histogram("conv1/weight", &weights[..2], 2)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`SummaryWriter`].
-    pub fn add_histogram<V: Number>(
+    /// [`WriteError::Value`] for a tensor of another type; see [`SummaryWriter`].
+    pub fn add_histogram<V: Values + ?Sized>(
         &self,
         tag: &str,
-        values: &[V],
+        values: &V,
         step: impl Step,
     ) -> Result<(), WriteError> {
-        let histogram = Histogram::new(values);
+        let histogram = values.to_histogram().map_err(WriteError::value(tag))?;
         let mut summary = vec![histogram.to_value(tag)];
         if histogram.non_finite > 0 {
             let tag = format!("{tag}/non_finite");
@@ -238,6 +250,28 @@ impl SummaryWriter {
             file.hparams = Some(hparams);
             Ok(())
         })
+    }
+
+    /// What may be a mistake in what was logged to this directory through this writer, once for each
+    /// tag and cause, at most a thousand; [`WriterOptions::on_warning`] tells at once. Empty after
+    /// the end.
+    ///
+    /// ```
+    /// # let logdir = tempfile::tempdir()?;
+    /// # let writer = cnn_tb::tb::SummaryWriter::create(logdir.path())?;
+    /// use cnn_tb::tb::Warning;
+    /// for step in [1, 2, 1] {
+    ///     writer.add_scalar("loss", 0.5, step)?;
+    /// }
+    /// let tag = "loss".to_owned();
+    /// assert_eq!(writer.warnings(), [Warning::StepWentBack { tag, from: 2, to: 1 }]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn warnings(&self) -> Vec<Warning> {
+        match &*self.directory.lock() {
+            State::Open(file) => file.tags.warnings().to_vec(),
+            State::Failed(_) | State::Finished => Vec::new(),
+        }
     }
 
     /// Hands all that was logged to the system, here and in the children; with
@@ -322,6 +356,31 @@ impl SummaryWriter {
         }
     }
 
+    /// Logs what a run has once, at step 0. The same again does nothing.
+    pub(super) fn add_once(&self, name: &'static str, what: event::What) -> Result<(), WriteError> {
+        let wall_time = self.wall_time()?;
+        let mut state = self.directory.lock();
+        if let State::Open(file) = &*state {
+            match file.once.get(name) {
+                Some(before) if *before == what => return Ok(()),
+                Some(_) => {
+                    let misfit = Misfit::new(format!("another {name} than before"), "one a run");
+                    return Err(WriteError::value(name)(misfit));
+                }
+                None => {}
+            }
+        }
+        state.log(&self.directory.path, |file| {
+            file.events.write(&Event {
+                wall_time,
+                what: Some(what.clone()),
+                ..Event::default()
+            })?;
+            file.once.insert(name, what);
+            Ok(())
+        })
+    }
+
     pub(super) fn add_values(&self, values: Vec<Value>, step: impl Step) -> Result<(), WriteError> {
         let (wall_time, step) = (self.wall_time()?, step.to_i64()?);
         if values.is_empty() {
@@ -400,8 +459,9 @@ enum State {
 struct OpenFile {
     events: EventWriter<File>,
     path: PathBuf,
-    /// The tags whose metadata this file holds.
-    described: HashSet<String>,
+    tags: Tags,
+    /// What [`SummaryWriter::add_once`] has written, by name.
+    once: BTreeMap<&'static str, event::What>,
     hparams: Option<BTreeMap<String, HParam>>,
     _lock: DirectoryLock,
 }
@@ -452,7 +512,20 @@ impl Directory {
     }
 
     fn log(&self, write: impl FnOnce(&mut OpenFile) -> io::Result<()>) -> Result<(), WriteError> {
-        self.lock().log(&self.path, write)
+        let mut state = self.lock();
+        let result = state.log(&self.path, write);
+        let warnings = match &mut *state {
+            State::Open(file) => file.tags.take_fresh(),
+            State::Failed(_) | State::Finished => Vec::new(),
+        };
+        // Whoever is told may use the writer.
+        drop(state);
+        if let Some(tell) = &self.options.on_warning {
+            warnings
+                .iter()
+                .for_each(|warning| tell(&self.path, warning));
+        }
+        result
     }
 
     /// Calls `act` for every child; the first error, after all had their turn.
@@ -523,7 +596,8 @@ impl OpenFile {
             return Ok(Self {
                 events,
                 path,
-                described: HashSet::new(),
+                tags: Tags::default(),
+                once: BTreeMap::new(),
                 hparams: None,
                 _lock: lock,
             });
@@ -559,6 +633,11 @@ impl OpenFile {
         Ok(())
     }
 
+    fn write_scalar(&mut self, event: &ScalarEvent<'_>) -> io::Result<()> {
+        self.tags.note(event.tag, scalar::PLUGIN, event.step);
+        self.events.write_scalar(event)
+    }
+
     /// One event with all the values; metadata is kept for the first value of each tag alone.
     fn write_values(
         &mut self,
@@ -567,7 +646,8 @@ impl OpenFile {
         step: i64,
     ) -> io::Result<()> {
         for value in &mut values {
-            if value.metadata.is_some() && !self.described.insert(value.tag.clone()) {
+            self.tags.note(&value.tag, plugin_of(value), step);
+            if value.metadata.is_some() && !self.tags.describe(&value.tag) {
                 value.metadata = None;
             }
         }
