@@ -9,6 +9,7 @@ use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use cnn_tb::nn::InstructionSet;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::proto::h_params_plugin_data::Data;
@@ -520,6 +521,20 @@ fn the_recipe_names_decay_and_clipping() {
 }
 
 #[test]
+fn the_instruction_set_is_chosen_said_and_kept() {
+    let dir = Dir::new();
+    let flags = "--instruction-set portable --logdir a";
+    let finished = dir.train(&format!("{SMALL} {flags}")).ended(0);
+    assert!(
+        finished.stdout.contains(" · portable\n"),
+        "{}",
+        finished.stdout
+    );
+    let config = Config::from_toml(&String::from_utf8(dir.read("a/config.toml")).unwrap()).unwrap();
+    assert_eq!(config.instruction_set, Some(InstructionSet::Portable));
+}
+
+#[test]
 fn quiet_prints_nothing() {
     let dir = Dir::new();
     for _ in 0..2 {
@@ -596,6 +611,10 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
         (
             "--config zero.toml",
             "epochs is 0; it must be from 1 to 1,000,000\n",
+        ),
+        (
+            "--instruction-set sse",
+            "it must be one of portable, neon, avx2, avx512\n",
         ),
         ("--threads 0", "it must be a whole number from 1 to 1,024\n"),
         (

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::Schedule;
+use crate::nn::{InstructionSet, Schedule};
 
 /// Every setting that a training's result depends on.
 ///
@@ -55,6 +55,10 @@ pub struct Config {
     pub threads: Option<usize>,
     /// Where it is computed.
     pub device: DeviceKind,
+    /// The instructions that our kernels use, the widest of the machine where absent. Between sets
+    /// results differ by rounding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction_set: Option<InstructionSet>,
 }
 
 /// How gradients become updates of the parameters.
@@ -198,6 +202,7 @@ impl Preset {
                 seed: 0,
                 threads: None,
                 device: DeviceKind::Cpu,
+                instruction_set: None,
             },
             Preset::Article => Config {
                 epochs: 100,
@@ -402,6 +407,7 @@ mod tests {
             optimizer: OptimizerKind::Sgd,
             schedule: Schedule::Cosine,
             device: DeviceKind::Cuda(1),
+            instruction_set: Some(InstructionSet::Portable),
             seed: i64::MAX as u64,
             ..Preset::Article.config()
         };

@@ -8,8 +8,8 @@ use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Article, Parameters, Sgd, SgdConfig, StepParts, add_parts,
-    clip_grad_norm,
+    self, Adam, AdamConfig, AdamW, Article, NotAvailable, Parameters, Sgd, SgdConfig, StepParts,
+    add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate};
@@ -61,6 +61,9 @@ pub enum FitError {
         /// What the system said.
         cause: rayon::ThreadPoolBuildError,
     },
+    /// The machine lacks the instructions that were asked for.
+    #[error(transparent)]
+    Instructions(#[from] NotAvailable),
     /// A computation failed, as when the device is not there.
     #[error(transparent)]
     Compute(#[from] candle_core::Error),
@@ -121,6 +124,9 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, FitError> {
     config.validate()?;
+    if let Some(set) = config.instruction_set {
+        set.select()?;
+    }
     let threads = config
         .threads
         .or_else(|| std::thread::available_parallelism().ok().map(Into::into));

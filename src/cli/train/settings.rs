@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
+use cnn_tb::nn::{InstructionSet, NotAvailable};
 use cnn_tb::train::{Config, DeviceKind, NumberRange, OptimizerKind, Preset, Schedule, WholeRange};
 
 /// The flags that set something the result depends on, and how fast it comes.
@@ -68,6 +69,10 @@ pub struct Flags {
     /// Where it is computed: cpu, cuda:N or metal:N [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceKind>,
+    /// The instructions of our kernels, for measuring: portable, neon, avx2 or avx512 [default: the
+    /// widest of this machine]
+    #[arg(long, value_name = "NAME", value_parser = instruction_set)]
+    instruction_set: Option<InstructionSet>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -136,6 +141,21 @@ fn seconds(text: &str) -> Result<f64, String> {
         .map_err(to_error)
 }
 
+/// An instruction set of this machine.
+fn instruction_set(name: &str) -> Result<InstructionSet, String> {
+    let set = InstructionSet::ALL
+        .into_iter()
+        .find(|set| set.name() == name);
+    let Some(set) = set else {
+        let names: Vec<_> = InstructionSet::ALL.map(InstructionSet::name).into();
+        return Err(format!("it must be one of {}", names.join(", ")));
+    };
+    match InstructionSet::available().contains(&set) {
+        true => Ok(set),
+        false => Err(NotAvailable { asked: set }.to_string()),
+    }
+}
+
 impl Flags {
     /// The settings that these flags ask for, all within their ranges.
     pub fn config(&self) -> anyhow::Result<Config> {
@@ -158,6 +178,7 @@ impl Flags {
         config.seed = self.seed.unwrap_or(config.seed);
         config.threads = self.threads.or(config.threads);
         config.device = self.device.unwrap_or(config.device);
+        config.instruction_set = self.instruction_set.or(config.instruction_set);
         config.validate()?;
         if let Some(data) = &config.data
             && data.to_str().is_none()

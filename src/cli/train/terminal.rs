@@ -224,6 +224,7 @@ fn recipe(start: &Start<'_>) -> String {
         shift,
         seed,
         device,
+        instruction_set,
         ..
     } = start.config;
     let optimizer = match optimizer {
@@ -258,6 +259,9 @@ fn recipe(start: &Start<'_>) -> String {
     );
     if *device != Default::default() {
         text.push_str(&format!(" · {device}"));
+    }
+    if let Some(set) = instruction_set {
+        text.push_str(&format!(" · {}", set.name()));
     }
     text
 }
