@@ -41,7 +41,7 @@ impl WithSimd for Shard<'_> {
         if S::REGISTER_COUNT >= 32 {
             self.run::<S, 7>(simd);
         } else {
-            self.run::<S, 3>(simd);
+            self.run::<S, 2>(simd);
         }
     }
 }
