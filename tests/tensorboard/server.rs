@@ -118,7 +118,7 @@ impl TensorBoard {
 
     /// What a route answers to a GET, which must have status 200.
     pub fn get_bytes(&self, route: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
-        let (status, body) = self.request_bytes("GET", &target(route, parameters), "");
+        let (status, body) = self.request("GET", &target(route, parameters), "");
         let shown = String::from_utf8_lossy(&body);
         assert_eq!(status, 200, "GET {route} {parameters:?}: {shown}");
         body
@@ -207,14 +207,8 @@ impl TensorBoard {
         scalars
     }
 
-    /// As [`request_bytes`](Self::request_bytes), for a body of text.
-    fn request(&self, method: &str, target: &str, body: &str) -> (u16, String) {
-        let (status, body) = self.request_bytes(method, target, body);
-        (status, String::from_utf8(body).unwrap())
-    }
-
     /// One HTTP/1.0 request on a connection of its own: status and body.
-    fn request_bytes(&self, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
+    fn request(&self, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let Self { address, .. } = self;

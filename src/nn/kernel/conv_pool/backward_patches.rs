@@ -285,7 +285,7 @@ fn going(places: &[u8]) -> [u64; 2] {
     for (i, eight) in eights.iter().chain([&last]).enumerate() {
         // A winner is below `STOPPED`, a power of 2, whose bit so tells; the lowest says right.
         let places = u64::from_le_bytes(*eight);
-        let let_through = !places / u64::from(STOPPED) & BIT;
+        let let_through = (!places / u64::from(STOPPED)) & BIT;
         for (going, bytes) in going
             .iter_mut()
             .zip([let_through & !places, let_through & places])
