@@ -242,7 +242,8 @@ fn offset(sums: &[f64], size: usize) -> usize {
     let moment: f64 = (0..).zip(sums).map(|(at, sum)| f64::from(at) * sum).sum();
     let centre = moment / sums.iter().sum::<f64>();
     let room = size.saturating_sub(sums.len());
-    ((size as f64 / 2.0 - centre).round().max(0.0) as usize).min(room)
+    // A half is rounded down, which leaves an even figure as far from either side.
+    ((size as f64 / 2.0 - centre - 0.5).ceil().max(0.0) as usize).min(room)
 }
 
 #[cfg(test)]
