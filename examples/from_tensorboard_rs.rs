@@ -39,6 +39,7 @@ pub fn log(logdir: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Points in time, 20 a second.
 pub const STEPS: usize = 200;
 
 /// In radians.
