@@ -1,5 +1,5 @@
 //! The logger in a loop of one's own, on candle-nn alone: `cargo run --release --example own_loop`,
-//! then `tensorboard --logdir runs`. A second time `runs/mlp` is there, and the program says so.
+//! then `tensorboard --logdir runs`. A second time it says that `runs/mlp` holds events, and what to do.
 
 use std::error::Error;
 
