@@ -9,6 +9,7 @@
 /// ```
 /// assert_eq!(cnn_tb::tb::crc::masked_crc32c(b"123456789"), 0xc78a_b0e5);
 /// ```
+#[inline]
 pub fn masked_crc32c(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)

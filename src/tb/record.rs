@@ -38,6 +38,7 @@ pub fn append_record(buffer: &mut Vec<u8>, payload: &[u8]) {
 
 /// [`append_record`] without a copy of the payload: `append_payload` appends it to the buffer, and
 /// nothing else.
+#[inline]
 pub(crate) fn append_record_with(buffer: &mut Vec<u8>, append_payload: impl FnOnce(&mut Vec<u8>)) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; HEADER_BYTES]);

@@ -27,6 +27,7 @@ const VALUE_SIMPLE_VALUE: u8 = 2 << 3 | 5;
 
 impl<'a> ScalarEvent<'a> {
     /// Appends the event's payload to `buffer`: an `Event` whose summary has one `simple_value`.
+    #[inline]
     pub fn encode(&self, buffer: &mut Vec<u8>) {
         let tag_bytes = match self.tag.len() {
             0 => 0,

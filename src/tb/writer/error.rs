@@ -1,5 +1,6 @@
 //! Why something could not be written.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use crate::tb::summary::Misfit;
 
 /// Why a run directory could not be opened for writing, or something could not be logged.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub enum WriteError {
     /// A new run was asked for where one is already.
     #[error(
@@ -102,6 +103,13 @@ pub enum WriteError {
         /// What the system said.
         cause: Arc<io::Error>,
     },
+}
+
+/// The text too: it is what a `main` prints that returns the error, and it says what to do.
+impl fmt::Debug for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl WriteError {

@@ -80,6 +80,7 @@ impl<W: Write> EventWriter<W> {
     ///
     /// # Errors
     /// The sink's.
+    #[inline]
     pub fn write_scalar(&mut self, event: &ScalarEvent) -> io::Result<()> {
         self.check()?;
         append_record_with(&mut self.buffer, |buffer| event.encode(buffer));
@@ -101,6 +102,7 @@ impl<W: Write> EventWriter<W> {
         &self.sink
     }
 
+    #[inline]
     fn write_if_due(&mut self) -> io::Result<()> {
         if self.buffer.len() > self.max_bytes || self.last_write.elapsed() >= self.interval {
             self.write_buffer()?;
@@ -121,6 +123,7 @@ impl<W: Write> EventWriter<W> {
         self.remember(result)
     }
 
+    #[inline]
     fn check(&self) -> io::Result<()> {
         match self.failed {
             Some(kind) => Err(io::Error::new(kind, "an earlier write failed")),

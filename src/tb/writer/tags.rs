@@ -29,6 +29,7 @@ struct Tag {
 
 impl Tags {
     /// Notes a value that is about to be written. One look-up for a tag that is known.
+    #[inline]
     pub(super) fn note(&mut self, tag: &str, plugin: &str, step: i64) {
         let Some(known) = self.known.get_mut(tag) else {
             self.add(tag, plugin, step);
@@ -60,6 +61,7 @@ impl Tags {
     }
 
     /// The warnings since the last call.
+    #[inline]
     pub(super) fn take_fresh(&mut self) -> Vec<Warning> {
         if self.fresh.is_empty() {
             return Vec::new();
