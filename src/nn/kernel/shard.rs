@@ -12,7 +12,7 @@ pub const IMAGES: usize = 4;
 pub const MATRIX: usize = 4;
 
 /// Multiplications that make a part worth it.
-pub const MATRIX_PRODUCTS: usize = 1 << 23;
+pub const MATRIX_PRODUCTS: usize = 1 << 22;
 
 /// Splits `0..count` into at most `most` contiguous ranges, none of them empty.
 pub fn shards(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
