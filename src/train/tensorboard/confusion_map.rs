@@ -37,7 +37,11 @@ pub fn confusion_map(confusion: &Confusion) -> Result<Image, ImageError> {
             map.fill_rectangle(x, y, size - 1, size - 1, shade(share));
             if is_written {
                 let ink = if share > 0.4 { WHITE } else { BLACK };
-                write_centred(&mut map, [x, y], cell, &count.to_string(), ink);
+                let text = match count {
+                    0 => "·".to_owned(),
+                    count => count.to_string(),
+                };
+                write_centred(&mut map, [x, y], cell, &text, ink);
             }
         }
     }
@@ -48,7 +52,7 @@ pub fn confusion_map(confusion: &Confusion) -> Result<Image, ImageError> {
             write_centred(&mut map, [-5, at], CELL, &class.to_string(), BLACK);
         }
     }
-    Ok(map)
+    map.caption("row: what it is, column: what it was taken for")
 }
 
 /// From white to blue.
