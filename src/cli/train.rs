@@ -59,7 +59,7 @@ pub struct Args {
     /// Replace the run that the run directory holds: only what cnn-tb wrote is removed
     #[arg(long)]
     overwrite: bool,
-    /// What to log, as epochs,images [default: all]
+    /// What to log, separated by commas [default: all]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
     log: Option<Vec<Group>>,
     /// Print one JSON object a line
