@@ -32,7 +32,8 @@ const LONG_ABOUT: &str = "\
 Train the article's network and log it for TensorBoard
 
 Results go to standard output, progress and warnings to standard error. The run directory gets \
-config.toml (every setting), weights.safetensors (the last weights) and event files. A training that \
+config.toml (every setting), weights.safetensors (the last weights), event files and, for TensorBoard's \
+Projector page, projector_config.pbtxt and projector/. A training that \
 --early-stopping or --time-limit ends is a success: it reads the test images, saves the weights that it \
 has, says why it ended and which epoch was the best, and exits 0. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
