@@ -10,12 +10,12 @@ use std::io;
 use std::ops::ControlFlow;
 
 use cnn_tb::data::Dataset;
-use cnn_tb::train::{Config, Epoch, Observer, fit};
+use cnn_tb::train::{Config, Epoch, Observer, Snapshot, fit};
 
 struct Print;
 
 impl Observer for Print {
-    fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
+    fn epoch(&mut self, epoch: &Epoch, _: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
         let (loss, accuracy) = (epoch.validation.loss, epoch.validation.accuracy);
         println!(
             "epoch {}: validation loss {loss:.4}, accuracy {accuracy:.4}",

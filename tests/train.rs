@@ -175,17 +175,28 @@ fn scalars(run: &Run) -> Vec<(String, Vec<(i64, f32)>)> {
 
 /// Every event file of a run in `name`: its directory, its length in bytes and its events, with
 /// what the clock decides set to 0.
-fn timeless_files(dir: &Dir, name: &str) -> Vec<(&'static str, usize, Vec<Event>)> {
+fn timeless_files(dir: &Dir, name: &str) -> Vec<(&'static str, Vec<Event>)> {
     let mut files = Vec::new();
     for child in ["", "train", "validation", "batches"] {
         let directory = dir.path(name).join(child);
         for file in event_file_names(&directory).unwrap() {
             let bytes = fs::read(directory.join(file)).unwrap();
             let events = EventReader::new(&bytes[..]).map(|event| timeless(event.unwrap()));
-            files.push((child, bytes.len(), events.collect()));
+            let events = events.filter(|event| !is_command_line(event));
+            files.push((child, events.collect()));
         }
     }
     files
+}
+
+fn is_command_line(event: &Event) -> bool {
+    let Some(What::Summary(summary)) = &event.what else {
+        return false;
+    };
+    summary
+        .value
+        .iter()
+        .any(|value| value.tag == "command_line")
 }
 
 fn timeless(mut event: Event) -> Event {
@@ -273,9 +284,21 @@ fn a_training_prints_a_table_and_leaves_a_run() {
         .into_iter()
         .filter(|name| !name.starts_with("data/"))
         .collect();
-    assert_eq!(names.len(), 6, "{names:#?}");
-    assert!(names.iter().all(|name| name.contains("tfevents")
-        || ["runs/exp1/config.toml", "runs/exp1/weights.safetensors"].contains(&name.as_str())));
+    let (events, others): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .partition(|name| name.contains("tfevents"));
+    assert_eq!(events.len(), 4, "{events:#?}");
+    assert_eq!(
+        others,
+        [
+            "runs/exp1/config.toml",
+            "runs/exp1/projector/fc1/00002/metadata.tsv",
+            "runs/exp1/projector/fc1/00002/sprite.png",
+            "runs/exp1/projector/fc1/00002/tensors.tsv",
+            "runs/exp1/projector_config.pbtxt",
+            "runs/exp1/weights.safetensors",
+        ]
+    );
 }
 
 #[test]
@@ -308,8 +331,12 @@ fn the_same_settings_give_the_same_weights_and_event_files() {
     assert_eq!(dir.read("c/config.toml"), dir.read("a/config.toml"));
     let files = timeless_files(&dir, "a");
     assert_eq!(files.len(), 4);
-    assert!(files.iter().all(|(_, _, events)| events.len() >= 5));
+    assert!(files.iter().all(|(_, events)| events.len() >= 5));
     assert_eq!(timeless_files(&dir, "c"), files);
+    for file in ["tensors.tsv", "metadata.tsv", "sprite.png"] {
+        let [a, c] = ["a", "c"].map(|run| dir.read(&format!("{run}/projector/fc1/00002/{file}")));
+        assert!(a == c, "{file}");
+    }
     assert_ne!(timeless_files(&dir, "other"), files);
 }
 
@@ -413,7 +440,7 @@ fn json_is_one_object_a_line() {
 /// The text `stopped` in the run's own event file, with its step.
 fn stopped_text(dir: &Dir, name: &str) -> Option<(i64, String)> {
     let files = timeless_files(dir, name).into_iter();
-    let mut events = files.flat_map(|(_, _, events)| events);
+    let mut events = files.flat_map(|(_, events)| events);
     events.find_map(|event| {
         let Some(What::Summary(summary)) = event.what else {
             return None;
@@ -569,6 +596,28 @@ fn log_chooses_what_is_logged() {
     assert!(run.scalars("validation/loss").is_err());
     assert_eq!(run.scalars("batches/train_batch/loss").unwrap().len(), 22);
     assert!(run.hparams().contains_key("learning_rate"));
+    assert!(run.scalars("per_class/0").is_err());
+    assert!(!dir.exists("b/projector_config.pbtxt"));
+    dir.train(&format!(
+        "{SMALL} --log classes,gradients,histograms --logdir c"
+    ))
+    .ended(0);
+    let run = dir.run("c");
+    for tag in ["per_class/2", "optimizer/gradient_norm"] {
+        let steps = run.scalars(tag).unwrap().iter().map(|point| point.step);
+        assert_eq!(steps.collect::<Vec<_>>(), [1, 2], "{tag}");
+    }
+    let dead = run.scalars("relu_dead/conv2").unwrap();
+    assert!(dead.iter().all(|point| (0.0..=1.0).contains(&point.value)));
+    assert_eq!(dead.len(), 3);
+    assert!(run.scalars("validation/loss").is_err());
+    dir.train(&format!("{SMALL} --log none --logdir d"))
+        .ended(0);
+    assert_eq!(dir.run("d").scalar_series().count(), 0);
+    assert!(!dir.exists("d/train") && !dir.exists("d/batches"));
+    dir.train(&format!("{SMALL} --log all --logdir e")).ended(0);
+    dir.train(&format!("{SMALL} --logdir f")).ended(0);
+    assert_eq!(scalars(&dir.run("e")).len(), scalars(&dir.run("f")).len());
 }
 
 #[test]
@@ -678,7 +727,7 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
         ("--preset none", "[possible values: default, article]"),
         (
             "--log everything",
-            "[possible values: epochs, batches, settings]",
+            "[possible values: epochs, batches, settings, classes, gradients, images, ",
         ),
         ("--device gpu", "it must be cpu, cuda:N or metal:N"),
         ("--config none.toml", "cannot read none.toml"),
@@ -803,7 +852,14 @@ fn overwrite_removes_only_what_cnn_tb_wrote_and_lists_it() {
     let remaining: Vec<&String> = old.iter().filter(|file| dir.exists(file)).collect();
     assert_eq!(
         remaining,
-        ["runs/exp1/config.toml", "runs/exp1/weights.safetensors"]
+        [
+            "runs/exp1/config.toml",
+            "runs/exp1/projector/fc1/00002/metadata.tsv",
+            "runs/exp1/projector/fc1/00002/sprite.png",
+            "runs/exp1/projector/fc1/00002/tensors.tsv",
+            "runs/exp1/projector_config.pbtxt",
+            "runs/exp1/weights.safetensors",
+        ]
     );
     assert_eq!(
         dir.run("runs/exp1")

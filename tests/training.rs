@@ -9,7 +9,8 @@ use std::path::Path;
 
 use cnn_tb::data::Dataset;
 use cnn_tb::train::{
-    Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Start, Stopped, fit,
+    Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Snapshot, Start,
+    Stopped, fit,
 };
 
 /// MNIST's first images as IDX files.
@@ -69,7 +70,7 @@ impl Observer for Record {
         }
     }
 
-    fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
+    fn epoch(&mut self, epoch: &Epoch, _: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
         self.epochs.push(*epoch);
         Ok(ControlFlow::Continue(()))
     }

@@ -5,6 +5,7 @@ mod interrupt;
 mod json;
 mod run_dir;
 mod settings;
+mod surroundings;
 mod terminal;
 mod watch;
 
@@ -31,7 +32,8 @@ const LONG_ABOUT: &str = "\
 Train the article's network and log it for TensorBoard
 
 Results go to standard output, progress and warnings to standard error. The run directory gets \
-config.toml (every setting), weights.safetensors (the last weights) and event files. A training that \
+config.toml (every setting), weights.safetensors (the last weights), event files and, for TensorBoard's \
+Projector page, projector_config.pbtxt and projector/. A training that \
 --early-stopping or --time-limit ends is a success: it reads the test images, saves the weights that it \
 has, says why it ended and which epoch was the best, and exits 0. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
@@ -58,7 +60,7 @@ pub struct Args {
     /// Replace the run that the run directory holds: only what cnn-tb wrote is removed
     #[arg(long)]
     overwrite: bool,
-    /// What to log, of epochs, batches and settings [default: all]
+    /// What to log, separated by commas [default: all]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
     log: Option<Vec<Group>>,
     /// Print one JSON object a line
@@ -74,12 +76,30 @@ pub struct Args {
 /// A group of things to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Group {
-    /// Accuracy and loss of every epoch, the test result
+    /// Accuracy and loss of every epoch, the test result; Custom Scalars
     Epochs,
     /// Loss and learning rate of every optimizer update
     Batches,
-    /// The settings, as hyperparameters and as text
+    /// The settings, as hyperparameters and as text; machine, command and commit
     Settings,
+    /// Validation accuracy of each class; tables of it and of what is taken for what
+    Classes,
+    /// Norm of the gradient in the last update of every epoch
+    Gradients,
+    /// Predictions, worst mistakes, confusion, filters and feature maps, as pictures
+    Images,
+    /// Distributions of weights, gradients and what the layers give; dead units
+    Histograms,
+    /// The network as a graph
+    Graph,
+    /// Precision-recall curves of each class
+    Curves,
+    /// What the last hidden layer makes of 2,000 test images, for the Projector
+    Embedding,
+    /// Everything
+    All,
+    /// Nothing
+    None,
 }
 
 /// What tells the user about a training.
@@ -209,9 +229,17 @@ fn groups(chosen: Option<&[Group]>) -> Groups {
     let Some(chosen) = chosen else {
         return Groups::default();
     };
+    let has = |group| chosen.contains(&group) || chosen.contains(&Group::All);
     Groups {
-        epochs: chosen.contains(&Group::Epochs),
-        batches: chosen.contains(&Group::Batches),
-        settings: chosen.contains(&Group::Settings),
+        epochs: has(Group::Epochs),
+        batches: has(Group::Batches),
+        settings: has(Group::Settings),
+        classes: has(Group::Classes),
+        gradients: has(Group::Gradients),
+        images: has(Group::Images),
+        histograms: has(Group::Histograms),
+        graph: has(Group::Graph),
+        curves: has(Group::Curves),
+        embedding: has(Group::Embedding),
     }
 }

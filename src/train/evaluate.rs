@@ -17,6 +17,18 @@ const EVALUATION_BATCH: usize = 100;
 /// # Errors
 /// A network that does not take the split's images, or has too few classes for its labels.
 pub fn evaluate(network: &(impl Module + Sync), split: &Split, device: &Device) -> Result<Metrics> {
+    Ok(evaluate_logits(network, split, device)?.0)
+}
+
+/// As [`evaluate`], with the logits, image by image.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_logits(
+    network: &(impl Module + Sync),
+    split: &Split,
+    device: &Device,
+) -> Result<(Metrics, Vec<f32>)> {
     let batches = Batches::sequential(split.len() as u32, EVALUATION_BATCH);
     let batches: Vec<_> = batches.iter().collect();
     let evaluate = |indices: &&[u32]| {
@@ -25,15 +37,18 @@ pub fn evaluate(network: &(impl Module + Sync), split: &Split, device: &Device) 
         let loss = f64::from(cross_entropy(&logits, &labels)?.to_scalar::<f32>()?);
         let mut sum = Sum::default();
         sum.add(loss, count_correct(&logits, &labels)?, indices.len());
-        Ok(sum)
+        Ok((sum, logits.flatten_all()?.to_vec1()?))
     };
-    let sums: Result<Vec<_>> = match device {
+    let parts: Result<Vec<(Sum, Vec<f32>)>> = match device {
         Device::Cpu => batches.par_iter().map(evaluate).collect(),
         _ => batches.iter().map(evaluate).collect(),
     };
-    let mut sum = Sum::default();
-    sums?.iter().for_each(|part| sum.extend(part));
-    Ok(sum.mean())
+    let (mut sum, mut logits) = (Sum::default(), Vec::new());
+    for (part, part_logits) in parts? {
+        sum.extend(&part);
+        logits.extend(part_logits);
+    }
+    Ok((sum.mean(), logits))
 }
 
 /// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, moved if `shift`

@@ -12,11 +12,11 @@ use crate::nn::{
     add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
-use crate::train::evaluate::{Sum, evaluate};
+use crate::train::evaluate::{Sum, evaluate_logits};
 use crate::train::step::Step;
 use crate::train::{
-    Batch, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer, OptimizerKind, Start,
-    Stopped,
+    Batch, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer, OptimizerKind, Snapshot,
+    Start, Stopped,
 };
 
 /// Why a training failed.
@@ -178,6 +178,12 @@ fn run<O: StepParts>(
     let train = dataset.train();
     let updates_per_epoch = train.len().div_ceil(config.batch_size);
     let updates = config.epochs * updates_per_epoch;
+    let untrained = Snapshot {
+        dataset,
+        parameters: &parameters,
+        gradients: &[],
+        evaluated: None,
+    };
     observer.start(&Start {
         config,
         dataset: dataset.name(),
@@ -187,6 +193,7 @@ fn run<O: StepParts>(
         parameters: parameters.count(),
         threads,
         updates_per_epoch,
+        snapshot: untrained,
     })?;
 
     let began = Instant::now();
@@ -194,6 +201,8 @@ fn run<O: StepParts>(
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut update = 0;
     let mut stopped = None;
+    // Of the last update of an epoch.
+    let mut gradients = Vec::new();
     for epoch in 1..=config.epochs {
         let epoch_began = Instant::now();
         let shift = Shift {
@@ -251,12 +260,15 @@ fn run<O: StepParts>(
             let limit = config.time_limit_secs.unwrap_or(f64::INFINITY);
             if began.elapsed().as_secs_f64() >= limit && update < updates {
                 stopped = Some(Stopped::TimeLimit);
+            }
+            if stopped.is_some() || update == epoch * updates_per_epoch {
+                gradients = grads;
                 break;
             }
         }
         let images_per_sec = sum.images() as f64 / epoch_began.elapsed().as_secs_f64();
         let evaluation_began = Instant::now();
-        let validation = evaluate(&network, dataset.validation(), &device)?;
+        let (validation, logits) = evaluate_logits(&network, dataset.validation(), &device)?;
         if !validation.loss.is_finite()
             && let Some(layer) = bad_weights(&parameters)?
         {
@@ -270,7 +282,12 @@ fn run<O: StepParts>(
             evaluation_secs: evaluation_began.elapsed().as_secs_f64(),
         });
         let is_last = epoch == config.epochs || stopped.is_some();
-        if observer.epoch(&epochs[epoch - 1])?.is_break() && !is_last {
+        let snapshot = Snapshot {
+            gradients: &gradients,
+            evaluated: Some((dataset.validation(), &logits)),
+            ..untrained
+        };
+        if observer.epoch(&epochs[epoch - 1], &snapshot)?.is_break() && !is_last {
             return Ok(Outcome::stopped_by_observer(parameters, epochs));
         }
         if !is_last
@@ -285,7 +302,7 @@ fn run<O: StepParts>(
         }
     }
 
-    let test = evaluate(&network, dataset.test()?, &device)?;
+    let (test, logits) = evaluate_logits(&network, dataset.test()?, &device)?;
     let test_images = dataset.test_len();
     let test_wrong = test_images - (test.accuracy * test_images as f64).round() as usize;
     observer.finish(&Finish {
@@ -294,6 +311,11 @@ fn run<O: StepParts>(
         test_wrong,
         test_images,
         stopped,
+        snapshot: Snapshot {
+            gradients: &gradients,
+            evaluated: Some((dataset.test()?, &logits)),
+            ..untrained
+        },
     })?;
     Ok(Outcome {
         parameters,

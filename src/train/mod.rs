@@ -18,7 +18,7 @@ pub use config::{
 pub use confusion::{ClassMetrics, Confusion};
 pub use evaluate::evaluate;
 pub use fit::{FitError, Outcome, fit};
-pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Start, Stopped};
+pub use observer::{Batch, Epoch, Finish, Metrics, Observer, Snapshot, Start, Stopped};
 pub use predictions::{Mistake, Predictions, PredictionsError, softmax};
 pub use tensorboard::{Groups, TensorBoard};
 pub use trained::{Trained, TrainedError, TrainedNetwork};

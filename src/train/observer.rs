@@ -2,7 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::train::Config;
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor};
+
+use crate::data::{Dataset, Split};
+use crate::nn::Parameters;
+use crate::train::{Config, Predictions, PredictionsError};
 
 /// Mean loss and accuracy over some images.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +37,52 @@ pub struct Start<'a> {
     pub threads: usize,
     /// Optimizer updates in an epoch.
     pub updates_per_epoch: usize,
+    /// The untrained network.
+    pub snapshot: Snapshot<'a>,
+}
+
+/// A network at one moment of its training: what an observer may look at. To look costs time, to be
+/// handed one does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// What it is trained on.
+    pub dataset: &'a Dataset,
+    /// Its parameters.
+    pub parameters: &'a Parameters,
+    /// The gradients of the last update, in parts that are to be added up; none before the first.
+    pub(in crate::train) gradients: &'a [GradStore],
+    /// The split that was just evaluated, and its logits.
+    pub(in crate::train) evaluated: Option<(&'a Split, &'a [f32])>,
+}
+
+impl Snapshot<'_> {
+    /// The gradient of each parameter in the last update, in the order of their names; with
+    /// [`Config::clip_norm`], after clipping. Empty before the first update.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn gradients(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut gradients = Vec::new();
+        for (name, var) in self.parameters.named() {
+            let mut parts = self.gradients.iter().filter_map(|part| part.get(&var));
+            if let Some(first) = parts.next() {
+                let sum = parts.try_fold(first.clone(), |sum, part| sum + part)?;
+                gradients.push((name, sum));
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// What the network says of the images that were just evaluated: of the validation split after
+    /// an epoch, of the test split at the end. `None` before the first epoch.
+    ///
+    /// # Errors
+    /// [`PredictionsError::NonFinite`] for a network that diverges.
+    pub fn predictions(&self) -> Option<std::result::Result<Predictions, PredictionsError>> {
+        let (split, logits) = self.evaluated?;
+        let classes = self.dataset.classes();
+        Some(Predictions::from_logits(logits, classes, split.labels()))
+    }
 }
 
 /// One optimizer update.
@@ -109,6 +160,8 @@ pub struct Finish<'a> {
     pub test_images: usize,
     /// Why it ended before its last epoch, if it did.
     pub stopped: Option<Stopped>,
+    /// The trained network.
+    pub snapshot: Snapshot<'a>,
 }
 
 /// Something that watches a training. Every method defaults to doing nothing.
@@ -127,8 +180,12 @@ pub trait Observer: Send {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Called at the end of every epoch.
-    fn epoch(&mut self, _epoch: &Epoch) -> std::io::Result<ControlFlow<()>> {
+    /// Called at the end of every epoch, with the network as it is then.
+    fn epoch(
+        &mut self,
+        _epoch: &Epoch,
+        _snapshot: &Snapshot<'_>,
+    ) -> std::io::Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }
 

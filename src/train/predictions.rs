@@ -153,6 +153,12 @@ impl Predictions {
             .nth(index)
     }
 
+    /// What one image was taken for: the class of its largest logit, the first of equal ones; `None`
+    /// for an image that is not there.
+    pub fn predicted(&self, index: usize) -> Option<usize> {
+        self.predicted.get(index).copied()
+    }
+
     /// The mean loss (softmax cross-entropy) and the share of right answers; 0 for no images.
     pub fn metrics(&self) -> Metrics {
         let images = self.len().max(1) as f64;

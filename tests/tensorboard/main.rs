@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(all(feature = "cli", feature = "train"))]
+mod dashboards;
 mod kinds;
 mod logger;
 mod pictures;

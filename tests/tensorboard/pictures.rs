@@ -20,7 +20,7 @@ fn noise(width: usize, height: usize, channels: usize, seed: u8) -> Image {
 }
 
 /// The image in a PNG file.
-fn decode_png(file: &[u8]) -> Image {
+pub fn decode_png(file: &[u8]) -> Image {
     let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
@@ -48,7 +48,7 @@ fn decode_grey_gif(file: &[u8]) -> Vec<(Image, u16)> {
 }
 
 /// The steps of a tag's sample, and what is served for each.
-fn served(tensorboard: &TensorBoard, tag: &str, sample: &str) -> Vec<(i64, Vec<u8>)> {
+pub fn served(tensorboard: &TensorBoard, tag: &str, sample: &str) -> Vec<(i64, Vec<u8>)> {
     let parameters = [RUN, ("tag", tag), ("sample", sample)];
     let list = tensorboard.get("/data/plugin/images/images", &parameters);
     let items = list.as_array().unwrap().iter().map(|item| {

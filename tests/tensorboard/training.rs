@@ -34,7 +34,9 @@ fn a_training_is_shown_as_it_went() {
     fit(&config, &Dataset::mnist().unwrap(), &mut updates).unwrap();
     assert_eq!(updates.0[&batches("loss")].len(), EPOCHS * 550);
     expected.extend(updates.0);
-    // Nor does it say this one, but it can only rise, and not beyond what was measured here.
+    // Nor does it say what is looked into the network for; `dashboards.rs` does.
+    expected.extend(looked_at(logdir.path()));
+    // Nor this one, but it can only rise, and not beyond what was measured here.
     let elapsed_secs = elapsed_secs(logdir.path());
     let values = elapsed_secs.iter().map(|point| f64::from(point.value));
     let rising: Vec<_> = [0.0].into_iter().chain(values).chain([took]).collect();
@@ -78,7 +80,7 @@ fn train(run: &Path) -> Vec<Value> {
 /// The points that the lines of the epochs and of the result stand for.
 fn said_of_epochs(said: &[Value]) -> Scalars {
     let mut expected = Scalars::new();
-    let mut add = |run, tag, step: u64, value: f64| {
+    let mut add = |run: &str, tag: &str, step: u64, value: f64| {
         let points: &mut Vec<_> = expected.entry(series(run, tag)).or_default();
         points.push(point(step, value));
     };
@@ -91,6 +93,10 @@ fn said_of_epochs(said: &[Value]) -> Scalars {
                 for (run, split) in [("exp1/train", "train"), ("exp1/validation", "validation")] {
                     add(run, "accuracy", step, number(split, "accuracy"));
                     add(run, "loss", step, number(split, "loss"));
+                }
+                for metric in ["accuracy", "loss"] {
+                    let tag = format!("validation_curve/{metric}");
+                    add("exp1", &tag, step, number("validation", metric));
                 }
                 best_accuracy = best_accuracy.max(number("validation", "accuracy"));
                 best_loss = best_loss.min(number("validation", "loss"));
@@ -126,6 +132,25 @@ impl Observer for Updates {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// What our own reader finds of each class, of the gradients and of dead units.
+fn looked_at(logdir: &Path) -> Scalars {
+    let runs = Logdir::open(logdir).unwrap().runs().unwrap();
+    let groups = ["per_class/", "optimizer/", "relu_dead/"];
+    let all = runs[0].scalar_series();
+    let of_groups = all.filter(|(name, _)| groups.iter().any(|group| name.starts_with(group)));
+    let found: Scalars = of_groups
+        .map(|(name, points)| {
+            let points = points.iter().map(|found| Point {
+                wall_time: Some(found.wall_time),
+                ..point(found.step as u64, f64::from(found.value))
+            });
+            (series("exp1", &name), points.collect())
+        })
+        .collect();
+    assert_eq!(found.len(), 10 + 1 + 3);
+    found
 }
 
 /// The seconds of each epoch's end, as our own reader finds them.

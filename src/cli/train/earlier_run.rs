@@ -16,6 +16,12 @@ use super::run_dir::{CHILDREN, CONFIG, PART, WEIGHTS};
 use crate::cli::output::Advised;
 use crate::cli::units::ago;
 
+/// What the Projector page reads first.
+const PROJECTOR_CONFIG: &str = "projector_config.pbtxt";
+/// The directories above its points, the outermost first.
+pub const PROJECTOR: [&str; 2] = ["projector", "projector/fc1"];
+/// The files of some points.
+const PROJECTOR_FILES: [&str; 3] = ["tensors.tsv", "metadata.tsv", "sprite.png"];
 /// How many directories are looked into for other runs.
 const MAX_DIRECTORIES: usize = 10_000;
 
@@ -95,6 +101,7 @@ impl<'a> EarlierRun<'a> {
                 files.extend(event_files(&child)?);
             }
         }
+        files.extend(projector_files(self.path)?);
         Ok(files)
     }
 }
@@ -152,6 +159,43 @@ fn event_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         paths.push(lock);
     }
     Ok(paths)
+}
+
+/// What a training has put beside its event files for the Projector page.
+fn projector_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let config = path.join(PROJECTOR_CONFIG);
+    let Ok(metadata) = config.symlink_metadata() else {
+        return Ok(Vec::new());
+    };
+    let text = metadata.is_file().then(|| fs::read_to_string(&config).ok());
+    if !text.flatten().is_some_and(|text| is_our_projector(&text)) {
+        return Err(not_ours(&config));
+    }
+    let mut files = vec![config];
+    for directory in projector_directories(path) {
+        let paths = PROJECTOR_FILES.map(|name| directory.join(name));
+        let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_file());
+        files.extend(paths.into_iter().filter(is_file));
+    }
+    Ok(files)
+}
+
+/// The directories with the Projector page's points of a run, one for each step. Those above them
+/// are [`PROJECTOR`]'s.
+pub fn projector_directories(path: &Path) -> Vec<PathBuf> {
+    let above = PROJECTOR.map(|above| path.join(above));
+    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_dir());
+    match above.iter().all(is_directory) {
+        true => subdirectories(&above[1]),
+        false => Vec::new(),
+    }
+}
+
+/// Whether a configuration of the Projector page names nothing but a training's points.
+fn is_our_projector(text: &str) -> bool {
+    let fields = text.lines().map(str::trim);
+    let mut paths = fields.filter_map(|field| field.split_once("_path: "));
+    paths.all(|(_, path)| path.starts_with("\"projector/fc1/"))
 }
 
 fn not_ours(path: &Path) -> anyhow::Error {
@@ -229,6 +273,24 @@ mod tests {
             other_runs(dir.path(), true),
             ["exp2", "train/deep", "notes/old/exp1"]
         );
+    }
+
+    #[test]
+    fn a_projector_is_ours_if_all_its_points_are() {
+        for (text, expected) in [
+            ("", true),
+            (
+                "embeddings {\n  tensor_path: \"projector/fc1/00006/tensors.tsv\"\n}\n",
+                true,
+            ),
+            (
+                "embeddings {\n  tensor_path: \"projector/mine/1/tensors.tsv\"\n}\n",
+                false,
+            ),
+            ("model_checkpoint_path: \"model.ckpt\"\n", false),
+        ] {
+            assert_eq!(is_our_projector(text), expected, "{text}");
+        }
     }
 
     #[test]

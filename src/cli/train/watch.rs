@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cnn_tb::train::{Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Start, TensorBoard};
+use cnn_tb::train::{
+    Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Snapshot, Start, TensorBoard,
+};
 
 use super::run_dir::RunDir;
+use super::surroundings;
 use super::{End, Report, Test, Times};
 
 /// Logs to TensorBoard, then reports, and stops the training when the user asks for it.
@@ -122,6 +125,9 @@ impl Observer for Watch {
         let log = TensorBoard::create(self.run_dir.path(), self.groups);
         self.log = Some(log.map_err(io::Error::other)?);
         self.run_dir.write_config(start.config)?;
+        if self.groups.settings {
+            self.log(|log| surroundings::log(log))?;
+        }
         self.log(|log| log.start(start))?;
         unless_closed(self.report.start(start))
     }
@@ -132,8 +138,8 @@ impl Observer for Watch {
         Ok(self.answer())
     }
 
-    fn epoch(&mut self, epoch: &Epoch) -> io::Result<ControlFlow<()>> {
-        let _ = self.log(|log| log.epoch(epoch))?;
+    fn epoch(&mut self, epoch: &Epoch, snapshot: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
+        let _ = self.log(|log| log.epoch(epoch, snapshot))?;
         unless_closed(self.report.epoch(epoch, self.times()))?;
         self.logging = Duration::ZERO;
         Ok(self.answer())

@@ -1,0 +1,291 @@
+//! The observer that logs a training for TensorBoard.
+
+mod classes;
+mod confusion_map;
+mod curves;
+mod embedding;
+mod error;
+mod gradients;
+mod graph;
+mod groups;
+mod histograms;
+mod hparams;
+mod layout;
+mod milestones;
+mod network_pictures;
+mod pass;
+mod samples;
+mod scalars;
+mod thumbnail;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use crate::tb::writer::{SummaryWriter, WriteError, WriterOptions};
+use crate::train::evaluate::tensors;
+use crate::train::{Batch, Epoch, Finish, Observer, Predictions, Snapshot, Start, Stopped};
+
+use self::confusion_map::confusion_map;
+use self::error::LogError;
+pub use self::groups::Groups;
+use self::hparams::hparams;
+use self::milestones::Milestones;
+use self::pass::Pass;
+use self::samples::Samples;
+use self::scalars::Scalars;
+
+/// The first images of the validation split, which pictures and distributions of what the layers
+/// give are made from, the same every time.
+const FIXED_IMAGES: usize = 100;
+
+/// Logs a training into a directory with three children, each with one unit of step:
+///
+/// | directory | tags | step |
+/// |---|---|---|
+/// | the run's own | all but what is below: see [`Groups`] | epochs completed |
+/// | `train`, `validation` | `accuracy`, `loss` | epochs completed: 1, 2, … |
+/// | `batches` | `train_batch/loss`, `train_batch/learning_rate` | optimizer updates so far: 1, 2, … |
+///
+/// So TensorBoard draws training and validation, and any number of trainings, on one chart.
+///
+/// Images and histograms are of at most ten moments, since TensorBoard keeps ten images of a tag:
+/// of the untrained network, step 0, and after epochs that lie evenly up to the last. What the layers
+/// give comes from the first 100 validation images.
+#[derive(Debug)]
+pub struct TensorBoard {
+    groups: Groups,
+    run: SummaryWriter,
+    scalars: Option<Scalars>,
+    batches: Option<SummaryWriter>,
+    milestones: Milestones,
+    /// The first validation images, once the training has started and if they are looked at.
+    fixed_images: Option<Tensor>,
+    /// What the network said of the validation images after the last epoch.
+    predictions: Option<Predictions>,
+    samples: Samples,
+}
+
+impl TensorBoard {
+    /// A new log in `directory`, which must hold no event files yet.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter::create`] says.
+    pub fn create(directory: &Path, groups: Groups) -> Result<Self, WriteError> {
+        let run = WriterOptions::new().create(directory)?;
+        let scalars = groups.epochs.then(|| Scalars::new(&run)).transpose()?;
+        let batches = groups.batches.then(|| run.child("batches")).transpose()?;
+        Ok(Self {
+            groups,
+            run,
+            scalars,
+            batches,
+            milestones: Milestones::new(0),
+            fixed_images: None,
+            predictions: None,
+            samples: Samples::default(),
+        })
+    }
+
+    /// Logs a text of the whole training, in Markdown, as what machine it runs on.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter::add_text`] says.
+    pub fn add_text(&self, tag: &str, text: &str) -> Result<(), WriteError> {
+        self.run.add_text(tag, text, 0)
+    }
+
+    /// Ends the log of a training that failed: TensorBoard shows its session as failed.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter::finish_with_failure`] says.
+    pub fn fail(&self) -> Result<(), WriteError> {
+        self.run.finish_with_failure()
+    }
+
+    fn log_start(&mut self, start: &Start<'_>) -> Result<(), LogError> {
+        let snapshot = &start.snapshot;
+        self.milestones = Milestones::new(start.config.epochs);
+        if self.groups.settings {
+            self.run.add_hparams(hparams(start.config))?;
+            let toml = start.config.to_toml();
+            self.add_text("config", &format!("```toml\n{toml}```\n"))?;
+        }
+        if self.groups.epochs {
+            self.run.add_custom_scalars(&layout::layout())?;
+        }
+        if self.groups.graph {
+            let dataset = snapshot.dataset;
+            let (height, width) = (dataset.height(), dataset.width());
+            let graph = graph::graph(snapshot.parameters, height, width)?;
+            self.run.add_graph(&graph)?;
+        }
+        if self.groups.images || self.groups.histograms {
+            self.add_text("milestones", &self.milestones.describe())?;
+            self.fixed_images = Some(fixed_images(snapshot)?);
+        }
+        self.look(snapshot, 0)
+    }
+
+    fn log_batch(&self, batch: &Batch) -> Result<(), WriteError> {
+        if let Some(writer) = &self.batches {
+            let step = batch.update;
+            writer.add_scalar("train_batch/loss", batch.train.loss, step)?;
+            writer.add_scalar("train_batch/learning_rate", batch.learning_rate, step)?;
+        }
+        Ok(())
+    }
+
+    fn log_epoch(&mut self, epoch: &Epoch, snapshot: &Snapshot<'_>) -> Result<(), LogError> {
+        let step = epoch.epoch;
+        if let Some(scalars) = &mut self.scalars {
+            scalars.log(epoch)?;
+        }
+        if self.groups.gradients {
+            gradients::log_norm(&self.run, snapshot, step)?;
+        }
+        let Groups {
+            classes,
+            images,
+            curves,
+            ..
+        } = self.groups;
+        if classes || images || curves {
+            // A network that diverges says nothing of its images; the loss tells.
+            self.predictions = snapshot.predictions().and_then(Result::ok);
+        }
+        if let Some(predictions) = self.predictions.as_ref().filter(|_| classes) {
+            classes::log_accuracies(&self.run, predictions, step)?;
+        }
+        match self.milestones.contains(step) {
+            true => self.look(snapshot, step),
+            false => Ok(()),
+        }
+    }
+
+    fn log_finish(&mut self, finish: &Finish<'_>) -> Result<(), LogError> {
+        let (step, snapshot) = (finish.epochs.len(), &finish.snapshot);
+        if self.groups.epochs {
+            self.run
+                .add_scalar("test/accuracy", finish.test.accuracy, step)?;
+            self.run.add_scalar("test/loss", finish.test.loss, step)?;
+            if let Some(stopped) = finish.stopped {
+                let text = reason(stopped, finish.epochs);
+                self.run.add_text("stopped", &text, step)?;
+            }
+        }
+        if !self.milestones.contains(step) {
+            self.look(snapshot, step)?;
+        }
+        if self.groups.images {
+            self.samples.log_animation(&self.run, step)?;
+        }
+        if let Some(predictions) = &self.predictions {
+            if self.groups.classes {
+                classes::log_tables(&self.run, predictions, step)?;
+            }
+            if self.groups.curves {
+                curves::log_curves(&self.run, predictions, step)?;
+            }
+        }
+        if self.groups.embedding {
+            embedding::log_embedding(&self.run, snapshot, step)?;
+        }
+        Ok(self.run.finish()?)
+    }
+
+    /// Logs pictures and distributions of the network as it is now.
+    fn look(&mut self, snapshot: &Snapshot<'_>, step: usize) -> Result<(), LogError> {
+        let Some(images) = &self.fixed_images else {
+            return Ok(());
+        };
+        let pass = Pass::new(snapshot.parameters, images)?;
+        if self.groups.histograms {
+            histograms::log_histograms(&self.run, snapshot, &pass, step)?;
+        }
+        if self.groups.images {
+            network_pictures::log_filters(&self.run, snapshot.parameters, step)?;
+            network_pictures::log_feature_maps(&self.run, images, &pass, step)?;
+            self.log_samples(snapshot, &pass, step)?;
+        }
+        Ok(())
+    }
+
+    fn log_samples(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        pass: &Pass,
+        step: usize,
+    ) -> Result<(), LogError> {
+        let (run, split) = (&self.run, snapshot.dataset.validation());
+        let Some(predictions) = &self.predictions else {
+            // Before the first epoch the validation images were not evaluated.
+            return match untrained_predictions(snapshot, pass)? {
+                Some(untrained) => self.samples.log_predictions(run, split, &untrained, step),
+                None => Ok(()),
+            };
+        };
+        self.samples
+            .log_predictions(run, split, predictions, step)?;
+        samples::log_worst_mistakes(run, split, predictions, step)?;
+        let map = confusion_map(&predictions.confusion())?;
+        Ok(run.add_image("samples/confusion", &map, step)?)
+    }
+}
+
+/// The first validation images, where the network is.
+fn fixed_images(snapshot: &Snapshot<'_>) -> candle_core::Result<Tensor> {
+    let split = snapshot.dataset.validation();
+    let indices: Vec<u32> = (0..split.len().min(FIXED_IMAGES) as u32).collect();
+    let vars = snapshot.parameters.vars_in_order();
+    let device = vars
+        .first()
+        .map_or(&candle_core::Device::Cpu, |var| var.device());
+    Ok(tensors(split, &indices, None, device)?.0)
+}
+
+/// What the network says of the fixed images; `None` if it diverges.
+fn untrained_predictions(
+    snapshot: &Snapshot<'_>,
+    pass: &Pass,
+) -> candle_core::Result<Option<Predictions>> {
+    let logits = histograms::numbers(&pass.logits)?;
+    let labels = snapshot.dataset.validation().labels();
+    let labels = &labels[..pass.logits.dim(0)?];
+    let classes = snapshot.dataset.classes();
+    Ok(Predictions::from_logits(&logits, classes, labels).ok())
+}
+
+/// Why a training ended early, which epoch was its best, and that the weights are not from there.
+fn reason(stopped: Stopped, epochs: &[Epoch]) -> String {
+    let mut text = format!("`{}` in epoch {}.", stopped.name(), epochs.len());
+    if let Some(best) = Epoch::best(epochs) {
+        text.push_str(&format!(
+            " The validation loss was lowest after epoch {}; weights and test result are those of the end.",
+            best.epoch
+        ));
+    }
+    text
+}
+
+impl Observer for TensorBoard {
+    fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
+        self.log_start(start).map_err(io::Error::other)
+    }
+
+    fn batch(&mut self, batch: &Batch) -> io::Result<ControlFlow<()>> {
+        self.log_batch(batch).map_err(io::Error::other)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, snapshot: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
+        self.log_epoch(epoch, snapshot).map_err(io::Error::other)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
+        self.log_finish(finish).map_err(io::Error::other)
+    }
+}

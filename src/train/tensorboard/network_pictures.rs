@@ -1,0 +1,98 @@
+//! What the network has learned to look for, and what it sees.
+
+use candle_core::Tensor;
+
+use crate::nn::Parameters;
+use crate::tb::image::{Image, ImageError};
+use crate::tb::writer::SummaryWriter;
+
+use super::error::LogError;
+use super::histograms::numbers;
+use super::pass::Pass;
+use super::thumbnail::thumbnail;
+
+/// Filters and maps are enlarged to at least so many pixels.
+const FILTER_WIDTH: usize = 80;
+const MAP_WIDTH: usize = 48;
+const PADDING: usize = 4;
+
+/// Logs the filters of the first layer: blue is negative, white 0, red positive, the strongest
+/// colour the largest weight of all.
+///
+/// # Errors
+/// What [`SummaryWriter`] and the device say.
+pub fn log_filters(
+    run: &SummaryWriter,
+    parameters: &Parameters,
+    step: usize,
+) -> Result<(), LogError> {
+    let named = parameters.named();
+    let Some((_, var)) = named.iter().find(|(name, _)| name == "conv1.weight") else {
+        return Ok(());
+    };
+    let (_, _, height, width) = var.dims4()?;
+    let weights = numbers(var.as_tensor())?;
+    let largest = weights.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
+    let scale = FILTER_WIDTH.div_ceil(width.max(1));
+    let filters = weights.chunks_exact((height * width).max(1)).enumerate();
+    let filters: Result<Vec<_>, ImageError> = filters
+        .map(|(index, filter)| {
+            let image = signed(filter, largest, [height, width])?;
+            image.scale(scale)?.caption(&format!("filter {index}"))
+        })
+        .collect();
+    let grid = Image::grid(&filters?, 6, PADDING)?;
+    Ok(run.add_image("network/filters", &grid, step)?)
+}
+
+/// Blue to white to red.
+fn signed(numbers: &[f32], largest: f32, [height, width]: [usize; 2]) -> Result<Image, ImageError> {
+    let shares: Vec<f32> = numbers
+        .iter()
+        .map(|number| if largest > 0.0 { number / largest } else { 0.0 })
+        .collect();
+    let red = shares.iter().map(|share| 1.0 + share.min(0.0));
+    let green = shares.iter().map(|share| 1.0 - share.abs());
+    let blue = shares.iter().map(|share| 1.0 - share.max(0.0));
+    let planes: Vec<f32> = red.chain(green).chain(blue).collect();
+    Image::from_f32_chw(&planes, [3, height, width])
+}
+
+/// Logs what each op of both convolutional layers makes of the first image of `pass`: a row for each
+/// op, in it a map for each channel, from black for the row's smallest number to white for its
+/// largest.
+///
+/// # Errors
+/// What [`SummaryWriter`] and the device say.
+pub fn log_feature_maps(
+    run: &SummaryWriter,
+    images: &Tensor,
+    pass: &Pass,
+    step: usize,
+) -> Result<(), LogError> {
+    let mut rows = vec![feature_maps("image", images)?];
+    for (name, output) in pass.outputs.iter().filter(|(_, o)| o.rank() == 4) {
+        rows.push(feature_maps(name, output)?);
+    }
+    let sheet = Image::grid(&rows, 1, PADDING)?;
+    Ok(run.add_image("network/feature_maps", &sheet, step)?)
+}
+
+/// The channels of the first image of `output` side by side, with what they are below.
+fn feature_maps(name: &str, output: &Tensor) -> Result<Image, LogError> {
+    let (_, channels, height, width) = output.dims4()?;
+    let numbers = numbers(&output.get(0)?)?;
+    let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let range = if high > low { high - low } else { 1.0 };
+    let shares: Vec<f32> = numbers
+        .iter()
+        .map(|number| (number - low) / range)
+        .collect();
+    let maps: Result<Vec<_>, _> = shares
+        .chunks_exact((height * width).max(1))
+        .map(|map| thumbnail(map, [height, width], MAP_WIDTH))
+        .collect();
+    let row = Image::grid(&maps?, channels, 1)?;
+    Ok(row.caption(&format!("{name} {channels}×{height}×{width}"))?)
+}

@@ -1,0 +1,108 @@
+//! What the network says of single images.
+
+use std::time::Duration;
+
+use crate::data::Split;
+use crate::tb::image::{GREEN, Image, RED};
+use crate::tb::writer::SummaryWriter;
+use crate::train::Predictions;
+
+use super::error::LogError;
+use super::thumbnail::thumbnail;
+
+/// Images in a grid, and side by side in it.
+const COUNT: usize = 20;
+const COLUMNS: usize = 5;
+/// So wide that every caption fits into a line: the pictures of an animation are of one size.
+const WIDTH: usize = 104;
+const FRAME: usize = 4;
+const PADDING: usize = 4;
+/// How long each picture of the animation stands.
+const DELAY: Duration = Duration::from_millis(700);
+
+/// Logs what the network makes of the first validation images, and of those that it gets most wrong.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// One for each moment that was logged.
+    frames: Vec<Image>,
+}
+
+impl Samples {
+    /// Logs the first images of `split` with what `predictions` say of them: in a green frame what
+    /// is right, in a red one what is wrong.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter`] says.
+    pub fn log_predictions(
+        &mut self,
+        run: &SummaryWriter,
+        split: &Split,
+        predictions: &Predictions,
+        step: usize,
+    ) -> Result<(), LogError> {
+        let count = predictions.len().min(COUNT);
+        let tiles: Result<Vec<_>, _> = (0..count)
+            .map(|index| tile(split, predictions, index))
+            .collect();
+        let tiles = tiles?;
+        if tiles.is_empty() {
+            return Ok(());
+        }
+        let grid = Image::grid(&tiles, COLUMNS, PADDING)?;
+        run.add_image("samples/predictions", &grid, step)?;
+        self.frames.push(grid);
+        Ok(())
+    }
+
+    /// Logs all that [`log_predictions`](Self::log_predictions) has shown, one after the other.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter`] says.
+    pub fn log_animation(&self, run: &SummaryWriter, step: usize) -> Result<(), LogError> {
+        match self.frames.is_empty() {
+            true => Ok(()),
+            false => Ok(run.add_video("samples/animation", &self.frames, DELAY, step)?),
+        }
+    }
+}
+
+/// Logs the images that were taken for another class with the most certainty.
+///
+/// # Errors
+/// What [`SummaryWriter`] says.
+pub fn log_worst_mistakes(
+    run: &SummaryWriter,
+    split: &Split,
+    predictions: &Predictions,
+    step: usize,
+) -> Result<(), LogError> {
+    let mistakes = predictions.mistakes();
+    let tiles: Result<Vec<_>, _> = (mistakes.iter().take(COUNT))
+        .map(|mistake| tile(split, predictions, mistake.index))
+        .collect();
+    let tiles = tiles?;
+    if tiles.is_empty() {
+        return Ok(());
+    }
+    let grid = Image::grid(&tiles, COLUMNS, PADDING)?;
+    Ok(run.add_image("samples/worst_mistakes", &grid, step)?)
+}
+
+/// An image with what was said of it.
+fn tile(split: &Split, predictions: &Predictions, index: usize) -> Result<Image, LogError> {
+    let (height, width) = (split.height(), split.width());
+    let start = index * height * width;
+    let pixels = &split.pixels()[start..start + height * width];
+    let numbers: Vec<f32> = pixels.iter().map(|p| f32::from(*p) / 255.0).collect();
+    let label = usize::from(split.labels()[index]);
+    let predicted = predictions.predicted(index).unwrap_or_default();
+    let (text, colour) = if predicted == label {
+        (label.to_string(), GREEN)
+    } else {
+        let row = predictions.probabilities(index).unwrap_or_default();
+        let percent = 100.0 * row.get(predicted).copied().unwrap_or_default();
+        (format!("{label} → {predicted} ({percent:.0} %)"), RED)
+    };
+    let image = thumbnail(&numbers, [height, width], WIDTH)?;
+    Ok(image.caption(&text)?.frame(colour, FRAME)?)
+}
