@@ -620,6 +620,20 @@ fn log_chooses_what_is_logged() {
     assert_eq!(scalars(&dir.run("e")).len(), scalars(&dir.run("f")).len());
 }
 
+/// Pictures and distributions of a training that ends early show its end, whatever epochs were
+/// planned to be shown.
+#[test]
+fn the_last_epoch_is_looked_at_however_early_it_comes() {
+    let dir = Dir::new();
+    let flags = "--data data --batch-size 20 --epochs 100 --lr 1e-30 --early-stopping 2";
+    dir.train(&format!("{flags} --log histograms --logdir a"))
+        .ended(0);
+    let run = dir.run("a");
+    let points = run.scalars("relu_dead/fc1").unwrap();
+    let steps: Vec<_> = points.iter().map(|point| point.step).collect();
+    assert_eq!(steps, [0, 3]);
+}
+
 #[test]
 fn without_logdir_the_next_free_name_is_taken() {
     let dir = Dir::new();

@@ -39,7 +39,7 @@ use self::scalars::Scalars;
 
 /// The first images of the validation split, which pictures and distributions of what the layers
 /// give are made from, the same every time.
-const FIXED_IMAGES: usize = 100;
+const FIXED_IMAGES: usize = 50;
 
 /// Logs a training into a directory with three children, each with one unit of step:
 ///
@@ -53,7 +53,7 @@ const FIXED_IMAGES: usize = 100;
 ///
 /// Images and histograms are of at most ten moments, since TensorBoard keeps ten images of a tag:
 /// of the untrained network, step 0, and after epochs that lie evenly up to the last. What the layers
-/// give comes from the first 100 validation images.
+/// give comes from the first 50 validation images.
 #[derive(Debug)]
 pub struct TensorBoard {
     groups: Groups,

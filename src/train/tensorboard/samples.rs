@@ -13,8 +13,8 @@ use super::thumbnail::thumbnail;
 /// Images in a grid, and side by side in it.
 const COUNT: usize = 20;
 const COLUMNS: usize = 5;
-/// So wide that every caption fits into a line: the pictures of an animation are of one size.
-const WIDTH: usize = 104;
+/// Of a letter, the gap to the next included.
+const LETTER: usize = 6;
 const FRAME: usize = 4;
 const PADDING: usize = 4;
 /// How long each picture of the animation stands.
@@ -103,6 +103,35 @@ fn tile(split: &Split, predictions: &Predictions, index: usize) -> Result<Image,
         let percent = 100.0 * row.get(predicted).copied().unwrap_or_default();
         (format!("{label} → {predicted} ({percent:.0} %)"), RED)
     };
-    let image = thumbnail(&numbers, [height, width], WIDTH)?;
+    let image = thumbnail(&numbers, [height, width], width_for(predictions.classes()))?;
     Ok(image.caption(&text)?.frame(colour, FRAME)?)
+}
+
+/// The width that the longest caption fits into, as `9 → 9 (100 %)`: so all have one line, and the
+/// pictures of an animation are of one size.
+fn width_for(classes: usize) -> usize {
+    let digits = classes.saturating_sub(1).to_string().len();
+    LETTER * (2 * digits + " →  (100 %)".chars().count()) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn right_and_wrong_make_pictures_of_one_size() {
+        for (side, classes) in [(28, 10), (4, 10), (28, 101), (300, 256), (1, 3)] {
+            let pixels = vec![0; 2 * side * side];
+            let label = (classes - 1) as u8;
+            let split = Split::new(side, side, pixels, vec![label, label]).unwrap();
+            let mut logits = vec![0.0; 2 * classes];
+            logits[classes - 1] = 99.0;
+            logits[2 * classes - 2] = 99.0;
+            let predictions = Predictions::from_logits(&logits, classes, &[label; 2]).unwrap();
+            let [right, wrong] = [0, 1].map(|index| tile(&split, &predictions, index).unwrap());
+            let size = |tile: &Image| (tile.width(), tile.height());
+            assert_eq!(size(&right), size(&wrong), "{side}, {classes}");
+            assert_eq!([&right.pixels()[..3], &wrong.pixels()[..3]], [GREEN, RED]);
+        }
+    }
 }
