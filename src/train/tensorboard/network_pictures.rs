@@ -13,7 +13,9 @@ use super::thumbnail::thumbnail;
 
 /// Filters and maps are enlarged to at least so many pixels.
 const FILTER_WIDTH: usize = 80;
-const MAP_WIDTH: usize = 48;
+const MAP_WIDTH: usize = 42;
+/// Side by side: more would make the page of TensorBoard shrink them.
+const MAPS_IN_A_ROW: usize = 8;
 const PADDING: usize = 4;
 
 /// Logs the filters of the first layer: blue is negative, white 0, red positive, the strongest
@@ -58,9 +60,8 @@ fn signed(numbers: &[f32], largest: f32, [height, width]: [usize; 2]) -> Result<
     Image::from_f32_chw(&planes, [3, height, width])
 }
 
-/// Logs what each op of both convolutional layers makes of the first image of `pass`: a row for each
-/// op, in it a map for each channel, from black for the row's smallest number to white for its
-/// largest.
+/// Logs what each op of both convolutional layers makes of the first image of `pass`: for each op a
+/// map of each channel, from black for the op's smallest number to white for its largest.
 ///
 /// # Errors
 /// What [`SummaryWriter`] and the device say.
@@ -78,7 +79,7 @@ pub fn log_feature_maps(
     Ok(run.add_image("network/feature_maps", &sheet, step)?)
 }
 
-/// The channels of the first image of `output` side by side, with what they are below.
+/// The channels of the first image of `output`, with what they are below.
 fn feature_maps(name: &str, output: &Tensor) -> Result<Image, LogError> {
     let (_, channels, height, width) = output.dims4()?;
     let numbers = numbers(&output.get(0)?)?;
@@ -93,6 +94,6 @@ fn feature_maps(name: &str, output: &Tensor) -> Result<Image, LogError> {
         .chunks_exact((height * width).max(1))
         .map(|map| thumbnail(map, [height, width], MAP_WIDTH))
         .collect();
-    let row = Image::grid(&maps?, channels, 1)?;
-    Ok(row.caption(&format!("{name} {channels}×{height}×{width}"))?)
+    let rows = Image::grid(&maps?, channels.min(MAPS_IN_A_ROW), 1)?;
+    Ok(rows.caption(&format!("{name} {channels}×{height}×{width}"))?)
 }
