@@ -51,8 +51,10 @@ proto: ## generate src/tb/proto.rs from proto/
 	CNN_TB_REGENERATE=1 cargo test --locked --no-default-features --test proto_fresh
 
 runs: build ## train the reference runs in runs/ again, and write down what they reached
+	@# The first one fills every page of TensorBoard; the others are for their curves.
 	for seed in $(SEEDS); do \
-		cargo run --release --locked --quiet -- train --seed $$seed --logdir runs/default-$$seed --overwrite || exit; \
+		log=all; test $$seed = $(firstword $(SEEDS)) || log=epochs,batches,settings; \
+		cargo run --release --locked --quiet -- train --seed $$seed --log $$log --logdir runs/default-$$seed --overwrite || exit; \
 	done
 	cargo run --release --locked --quiet -- train --preset article --log epochs,settings --logdir runs/article --overwrite
 	@# The names of event files hold the machine's name and a process number, which say nothing here.
@@ -89,8 +91,8 @@ bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candl
 	cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers/burn
 	.venv-torch/bin/python benches/peers/peers.py $(PEERS)
 
-screenshots: .venv .venv-browser ## photograph stock TensorBoard on the reference runs for docs/images
-	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images/tensorboard.png
+screenshots: .venv .venv-browser ## photograph every page of stock TensorBoard on the reference runs for docs/images
+	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images default-$(firstword $(SEEDS))
 
 clean: ## remove what was built, the virtual environments included
 	cargo clean

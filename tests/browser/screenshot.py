@@ -1,12 +1,20 @@
-"""Photographs stock TensorBoard's first page.
+"""Photographs the dashboards of stock TensorBoard.
 
-usage: screenshot.py TENSORBOARD LOGDIR IMAGE.png
+usage: screenshot.py TENSORBOARD LOGDIR DIRECTORY RUN
+
+The article's figures, validation accuracy and loss by epoch, become DIRECTORY/tensorboard.png: of all
+runs of LOGDIR. Every other page shows LOGDIR/RUN alone and becomes DIRECTORY/PAGE.png.
 """
 
+import io
 import json
 import sys
+import tempfile
+import time
 import urllib.parse
+from pathlib import Path
 
+from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -25,6 +33,28 @@ SETTINGS = {
 PATIENCE_SECS = 60
 GROUPS = ["accuracy", "loss"]
 
+# Each page with the height of the window and an element that is there once something is drawn.
+PAGES = {
+    "images": (1560, "img"),
+    "graphs": (700, "g.node"),
+    "histograms": (1000, "vz-histogram-timeseries"),
+    "distributions": (1000, "vz-distribution-chart"),
+    "hparams": (420, "table"),
+    "pr_curves": (760, "vz-line-chart2"),
+    "custom_scalars": (860, "vz-line-chart2"),
+    "text": (1000, "tf-text-loader"),
+    "projector": (900, "canvas"),
+}
+
+# Pages are built of nested shadow roots, which no plain selector looks into.
+COUNT_DRAWN = """
+const count = (root) => [...root.querySelectorAll("*")].reduce(
+    (sum, element) => sum + (element.shadowRoot ? count(element.shadowRoot) : 0),
+    root.querySelectorAll(arguments[0]).length,
+);
+return count(document);
+"""
+
 
 def settled_image(browser, wait):
     """The page's image once it no longer changes."""
@@ -37,9 +67,16 @@ def settled_image(browser, wait):
     return wait.until(unchanged)
 
 
-def main():
-    program, logdir, image = sys.argv[1:]
-    with tensorboard(program, logdir) as address, chromium(1280, 1190) as browser:
+def save(image, path):
+    """Writes a picture with at most 256 colours: a third of the bytes, and no eye sees it."""
+    picture = Image.open(io.BytesIO(image)).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path)
+
+
+def figures(address, path):
+    """The article's figures, on TensorBoard's first page."""
+    with chromium(1280, 1190) as browser:
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
         # Settings belong to the address, so some page of it must be open first.
         browser.get(f"{address}data/runs")
@@ -49,9 +86,30 @@ def main():
         for group in GROUPS:
             chart = f"//card-view[.//*[@title='{group}']]//line-chart//canvas"
             wait.until(lambda _: browser.find_elements(By.XPATH, chart))
-        picture = settled_image(browser, wait)
-    with open(image, "wb") as file:
-        file.write(picture)
+        save(settled_image(browser, wait), path)
+
+
+def page(address, name, path):
+    """One dashboard."""
+    height, drawn = PAGES[name]
+    with chromium(1280, height) as browser:
+        wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
+        browser.get(f"{address}?darkMode=false#{name}")
+        wait.until(lambda _: browser.execute_script(COUNT_DRAWN, drawn), f"{name}: nothing is drawn")
+        # Animations, of a GIF and of the projector's cloud, never settle.
+        time.sleep(6)
+        save(browser.get_screenshot_as_png(), path)
+
+
+def main():
+    program, logdir, directory, run = sys.argv[1:]
+    with tensorboard(program, logdir) as address:
+        figures(address, Path(directory) / "tensorboard.png")
+    with tempfile.TemporaryDirectory() as one:
+        (Path(one) / run).symlink_to((Path(logdir) / run).resolve())
+        with tensorboard(program, one) as address:
+            for name in PAGES:
+                page(address, name, Path(directory) / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def chromium(width, height):
         for argument in [
             "--headless=new",
             "--no-sandbox",
-            "--disable-gpu",
+            "--use-gl=angle",
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
             "--disable-quic",
             "--no-first-run",
             "--disable-background-networking",
