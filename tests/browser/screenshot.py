@@ -31,11 +31,13 @@ SETTINGS = {
     "sideBarWidthInPercent": 22,
 }
 PATIENCE_SECS = 60
+# Animations, of a GIF and of the projector's cloud, never settle: so long they are given.
+DRAWING_SECS = 12
 GROUPS = ["accuracy", "loss"]
 
 # Each page with the height of the window and an element that is there once something is drawn.
 PAGES = {
-    "images": (1560, "img"),
+    "images": (2200, "img"),
     "graphs": (700, "g.node"),
     "histograms": (1000, "vz-histogram-timeseries"),
     "distributions": (1000, "vz-distribution-chart"),
@@ -43,7 +45,7 @@ PAGES = {
     "pr_curves": (760, "vz-line-chart2"),
     "custom_scalars": (860, "vz-line-chart2"),
     "text": (1000, "tf-text-loader"),
-    "projector": (900, "canvas"),
+    "projector": (900, "iframe"),
 }
 
 # Pages are built of nested shadow roots, which no plain selector looks into.
@@ -96,8 +98,7 @@ def page(address, name, path):
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
         browser.get(f"{address}?darkMode=false#{name}")
         wait.until(lambda _: browser.execute_script(COUNT_DRAWN, drawn), f"{name}: nothing is drawn")
-        # Animations, of a GIF and of the projector's cloud, never settle.
-        time.sleep(6)
+        time.sleep(DRAWING_SECS)
         save(browser.get_screenshot_as_png(), path)
 
 
@@ -105,9 +106,12 @@ def main():
     program, logdir, directory, run = sys.argv[1:]
     with tensorboard(program, logdir) as address:
         figures(address, Path(directory) / "tensorboard.png")
-    with tempfile.TemporaryDirectory() as one:
-        (Path(one) / run).symlink_to((Path(logdir) / run).resolve())
-        with tensorboard(program, one) as address:
+    with tempfile.TemporaryDirectory() as above:
+        # Pages say where the log is: `runs`, wherever that may be.
+        one = Path(above) / "runs"
+        one.mkdir()
+        (one / run).symlink_to((Path(logdir) / run).resolve())
+        with tensorboard(str(Path(program).absolute()), "runs", above) as address:
             for name in PAGES:
                 page(address, name, Path(directory) / f"{name}.png")
 

@@ -13,11 +13,13 @@ START_SECS = 60
 
 
 @contextlib.contextmanager
-def tensorboard(program, logdir):
-    """Runs `program` over `logdir` and gives the address it serves on."""
+def tensorboard(program, logdir, directory=None):
+    """Runs `program` over `logdir`, in `directory` if one is given, and gives the address it serves
+    on."""
     command = [program, "--logdir", logdir, "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen(
         command,
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
