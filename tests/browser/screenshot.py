@@ -18,6 +18,7 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from pages import PAGES, count_drawn
 from session import chromium, tensorboard
 
 # The article's figures: validation by epoch, as it was.
@@ -34,29 +35,6 @@ PATIENCE_SECS = 60
 # Animations, of a GIF and of the projector's cloud, never settle: so long they are given.
 DRAWING_SECS = 12
 GROUPS = ["accuracy", "loss"]
-
-# Each page with the height of the window and an element that is there once something is drawn.
-PAGES = {
-    "images": (2200, "img"),
-    "graphs": (700, "g.node"),
-    "histograms": (1000, "vz-histogram-timeseries"),
-    "distributions": (1000, "vz-distribution-chart"),
-    "hparams": (420, "table"),
-    "pr_curves": (760, "vz-line-chart2"),
-    "custom_scalars": (860, "vz-line-chart2"),
-    "text": (1000, "tf-text-loader"),
-    "projector": (900, "iframe"),
-}
-
-# Pages are built of nested shadow roots, which no plain selector looks into.
-COUNT_DRAWN = """
-const count = (root) => [...root.querySelectorAll("*")].reduce(
-    (sum, element) => sum + (element.shadowRoot ? count(element.shadowRoot) : 0),
-    root.querySelectorAll(arguments[0]).length,
-);
-return count(document);
-"""
-
 
 def settled_image(browser, wait):
     """The page's image once it no longer changes."""
@@ -91,13 +69,13 @@ def figures(address, path):
         save(settled_image(browser, wait), path)
 
 
-def page(address, name, path):
+def photograph(address, page, path):
     """One dashboard."""
-    height, drawn = PAGES[name]
-    with chromium(1280, height) as browser:
+    with chromium(1280, page.height) as browser:
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
-        browser.get(f"{address}?darkMode=false#{name}")
-        wait.until(lambda _: browser.execute_script(COUNT_DRAWN, drawn), f"{name}: nothing is drawn")
+        browser.get(f"{address}?darkMode=false#{page.name}")
+        is_drawn = lambda _: count_drawn(browser, page) >= page.count
+        wait.until(is_drawn, f"{page.name}: nothing is drawn")
         time.sleep(DRAWING_SECS)
         save(browser.get_screenshot_as_png(), path)
 
@@ -112,8 +90,8 @@ def main():
         one.mkdir()
         (one / run).symlink_to((Path(logdir) / run).resolve())
         with tensorboard(str(Path(program).absolute()), "runs", above) as address:
-            for name in PAGES:
-                page(address, name, Path(directory) / f"{name}.png")
+            for page in PAGES:
+                photograph(address, page, Path(directory) / f"{page.name}.png")
 
 
 if __name__ == "__main__":

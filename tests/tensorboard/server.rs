@@ -161,6 +161,7 @@ impl TensorBoard {
     /// What a route answers to a POST of JSON, which must be JSON with status 200.
     fn post(&self, route: &str, json: &Value) -> Value {
         let (status, body) = self.request("POST", route, &json.to_string());
+        let body = String::from_utf8(body).unwrap();
         assert_eq!(status, 200, "POST {route} {json}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{route}: {error}: {body}"))
     }
