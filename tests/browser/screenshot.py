@@ -71,7 +71,7 @@ def figures(address, path):
 
 def photograph(address, page, path):
     """One dashboard."""
-    with chromium(1280, page.height) as browser:
+    with chromium(1280, page.height, webgl=page.name == "projector") as browser:
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
         browser.get(f"{address}?darkMode=false#{page.name}")
         is_drawn = lambda _: count_drawn(browser, page) >= page.count

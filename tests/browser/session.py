@@ -48,8 +48,12 @@ def tensorboard(program, logdir, directory=None):
 
 
 @contextlib.contextmanager
-def chromium(width, height):
-    """A new Chromium with an empty profile; gives selenium's driver of it."""
+def chromium(width, height, webgl=False):
+    """A new Chromium with an empty profile; gives selenium's driver of it. `webgl` draws as a graphics
+    card would, where a page needs it."""
+    graphics = ["--disable-gpu"]
+    if webgl:
+        graphics = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
         raise RuntimeError(
@@ -61,9 +65,7 @@ def chromium(width, height):
         for argument in [
             "--headless=new",
             "--no-sandbox",
-            "--use-gl=angle",
-            "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader",
+            *graphics,
             "--disable-quic",
             "--no-first-run",
             "--disable-background-networking",
