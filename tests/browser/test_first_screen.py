@@ -20,6 +20,8 @@ from session import chromium, tensorboard
 ROOT = Path(__file__).resolve().parents[2]
 TENSORBOARD = os.environ.get("CNN_TB_TENSORBOARD", ROOT / ".venv/bin/tensorboard")
 SEEDS = [1, 2, 3]
+# So far apart that no curve hides another.
+RATES = ["0.006", "0.001", "0.0002"]
 SPLITS = ["train", "validation"]
 PATIENCE_SECS = 60
 
@@ -43,8 +45,9 @@ return [...arguments[0].querySelectorAll("tb-data-table-content-row")].map(row =
 def train(logdir):
     """Trains three times for two epochs, as `make build` built the program."""
     program = ["cargo", "run", "--release", "--locked", "--quiet", "--"]
-    for seed in SEEDS:
-        settings = ["--epochs", "2", "--seed", str(seed), "--logdir", f"{logdir}/seed-{seed}"]
+    for seed, rate in zip(SEEDS, RATES):
+        settings = ["--epochs", "2", "--seed", str(seed), "--learning-rate", rate]
+        settings += ["--logdir", f"{logdir}/seed-{seed}"]
         subprocess.run([*program, "train", "--quiet", *settings], cwd=ROOT, check=True)
 
 
