@@ -1,19 +1,18 @@
 //! `cnn-tb compare`: which run was best, and what differed.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
 
 use cnn_tb::report::compare::{self, Comparison, Metric, Reading, Row};
 use cnn_tb::report::metric::Direction;
-use cnn_tb::tb::{HParam, Logdir, LogdirError, Run};
+use cnn_tb::tb::{HParam, Run};
 use console::{Term, truncate_str};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::Outcome;
-use crate::cli::output::{self, Advised, escape, escape_json};
+use crate::cli::output::{self, escape, escape_json};
+use crate::cli::selection::Selection;
 use crate::cli::table::{self, Column};
 use crate::cli::units::{duration, percent};
 
@@ -31,9 +30,8 @@ use crate::cli::units::{duration, percent};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directories of runs, or logdirs, of which all runs are taken
-    #[arg(value_name = "RUN", required = true)]
-    runs: Vec<PathBuf>,
+    #[command(flatten)]
+    selection: Selection,
 
     /// Compare by this series instead; may be repeated, the first decides the order
     ///
@@ -59,13 +57,11 @@ Examples:
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let runs = read_runs(&args.runs)?;
-    for problem in runs.iter().flat_map(Run::problems) {
-        output::warn(&problem.to_string());
-    }
-    let comparison = compare::compare(&runs, &args.metric);
-    let outcome = outcome(args, &runs, &comparison);
-    let names = names(&comparison.rows);
+    let selected = args.selection.read()?;
+    let comparison = compare::compare(&selected.runs, &args.metric);
+    let outcome = outcome(args, &selected.runs, &comparison);
+    let name = |row: &Row| selected.name_of(&row.path).to_owned();
+    let names: Vec<String> = comparison.rows.iter().map(name).collect();
     if args.json {
         output::print(&json(&comparison, &names)?)?;
     } else if outcome == Outcome::Done {
@@ -74,36 +70,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// The runs in all of `paths`, each once.
-fn read_runs(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
-    let mut runs = Vec::new();
-    let mut seen = HashSet::new();
-    for path in paths {
-        let found = Logdir::open(path).and_then(|logdir| logdir.runs());
-        let found = found.map_err(|error| match error {
-            LogdirError::Missing { .. } => anyhow::Error::new(Advised::new(
-                error.to_string(),
-                "name the directory of a run, or one that holds runs: cnn-tb compare runs",
-            )),
-            error => error.into(),
-        })?;
-        runs.extend(found.into_iter().filter(|run| {
-            let path = fs::canonicalize(run.path()).unwrap_or_else(|_| run.path().to_owned());
-            seen.insert(path)
-        }));
-    }
-    Ok(runs)
-}
-
 /// Whether there is something to show; says so if there is less than was asked for.
 fn outcome(args: &Args, runs: &[Run], comparison: &Comparison) -> Outcome {
     if runs.is_empty() {
-        let paths: Vec<String> = args
-            .runs
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        output::warn(&format!("no event files in {} or below", paths.join(", ")));
         return Outcome::No;
     }
     let is_found = |index: usize| comparison.rows.iter().any(|row| row.best[index].is_some());
@@ -128,32 +97,6 @@ fn outcome(args: &Args, runs: &[Run], comparison: &Comparison) -> Outcome {
         ));
     }
     Outcome::Done
-}
-
-/// What to call each run: its name in its logdir, or its path where that is not clear.
-fn names(rows: &[Row]) -> Vec<String> {
-    let names: Vec<String> = rows.iter().map(own_name).collect();
-    let is_clear = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
-    let clear = names
-        .iter()
-        .zip(rows)
-        .map(|(name, row)| match is_clear(name) {
-            true => name.clone(),
-            false => row.path.display().to_string(),
-        });
-    clear.collect()
-}
-
-/// The run's name, or its directory's where the logdir itself is the run.
-fn own_name(row: &Row) -> String {
-    if row.name != "." {
-        return row.name.clone();
-    }
-    let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
-    let real_path = || fs::canonicalize(&row.path).ok();
-    name(&row.path)
-        .or_else(|| name(&real_path()?))
-        .unwrap_or_else(|| row.path.display().to_string())
 }
 
 /// Every column that has something to say, the run's name first.

@@ -6,6 +6,7 @@ mod eval;
 mod output;
 #[cfg(feature = "train")]
 mod predict;
+mod selection;
 mod table;
 #[cfg(feature = "train")]
 mod train;

@@ -2,7 +2,11 @@
 //! character of a tag, a run's name or a path.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write as _};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
 
 /// Writes a result to standard output, at once.
 ///
@@ -12,6 +16,33 @@ pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Makes the file at `path`, or replaces it, by what `write` writes: under another name first, so
+/// that what was there stays until all is written.
+///
+/// # Errors
+/// What `write` or the file system says; `path` is then as it was.
+#[allow(dead_code)]
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = File::create_new(&part)
+        .map_err(anyhow::Error::from)
+        .and_then(|file| {
+            let mut file = BufWriter::new(file);
+            write(&mut file)?;
+            file.flush()?;
+            fs::rename(&part, path)?;
+            Ok(())
+        });
+    written
+        .inspect_err(|_| drop(fs::remove_file(&part)))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// An error that knows what its reader can do about it.
@@ -153,6 +184,28 @@ mod tests {
             escape_json("{\"\u{9b}\": \"\u{202e}ü\"}"),
             r#"{"\u009b": "\u202eü"}"#
         );
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("all.csv");
+        let write = |text: &'static str| {
+            replace_file(&path, |file| Ok(file.write_all(text.as_bytes())?)).unwrap();
+        };
+        write("first");
+        write("second");
+        let error = replace_file(&path, |file| {
+            file.write_all(b"half")?;
+            anyhow::bail!("the disk is full")
+        });
+        let text = format!("{:#}", error.unwrap_err());
+        assert_eq!(
+            text,
+            format!("cannot write {}: the disk is full", path.display())
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
