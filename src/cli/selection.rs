@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cnn_tb::tb::{Logdir, LogdirError, Run};
+use glob::Pattern;
 use regex::Regex;
 
 use crate::cli::output::{self, Advised};
@@ -19,6 +20,25 @@ pub struct Selection {
     /// Take only the runs in whose name this regular expression is found
     #[arg(long = "runs", value_name = "REGEX")]
     name: Option<Regex>,
+}
+
+#[allow(dead_code)]
+/// The series that are named on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Tags {
+    /// Take only the series whose name fits this pattern; may be repeated
+    ///
+    /// `*` stands for any text, `?` for any character, `[ab]` for one of several. A series of a
+    /// directory below the run's has that directory's name in front, as `validation/loss`.
+    #[arg(long = "tag", value_name = "GLOB")]
+    patterns: Vec<Pattern>,
+}
+
+impl Tags {
+    /// Whether a series is meant: one of the patterns fits its name, or there are none.
+    pub fn matches(&self, series: &str) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(series))
+    }
 }
 
 /// Runs that were read, each with the name that people are shown.
