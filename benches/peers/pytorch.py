@@ -5,8 +5,8 @@ usage: pytorch.py MODE epochs EPOCHS    seconds of each epoch, as one JSON line
                                         cnn-tb's default recipe on MNIST, a JSON line for each epoch
 MODE is eager, channels_last or compiled.
 
-`epochs` takes 55,000 random images; one more epoch warms up and does not count. `recipe` reads the
-original files of MNIST; the first 5,000 images are for validation.
+`epochs` takes 55,000 random images to train on and 5,000 to evaluate; one more epoch warms up and does
+not count. `recipe` reads the original files of MNIST; the first 5,000 images are for validation.
 """
 
 import json
@@ -21,11 +21,12 @@ from torch import nn
 THREADS = 2
 BATCH_SIZE = 100
 TRAIN_IMAGES = 55_000
+VALIDATION_IMAGES = 5_000
+EVALUATION_BATCH_SIZE = 500
 
 # cnn-tb's default recipe (`Preset::Default` in src/train/config.rs).
 RECIPE_EPOCHS = 6
 RECIPE_LEARNING_RATE = 0.006
-VALIDATION_IMAGES = 5_000
 
 
 class Article(nn.Module):
@@ -68,16 +69,23 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
 
+    def classes(self, images):
+        """What the network takes the images for."""
+        with torch.no_grad():
+            return torch.cat([self.network(part).argmax(1) for part in images.split(EVALUATION_BATCH_SIZE)])
+
 
 def time_epochs(mode, epochs):
     trainer = Trainer(Article(), mode, 1e-4)
     images = torch.rand(TRAIN_IMAGES, 1, 28, 28).to(memory_format=trainer.memory_format)
     labels = torch.randint(10, (TRAIN_IMAGES,))
+    validation = torch.rand(VALIDATION_IMAGES, 1, 28, 28).to(memory_format=trainer.memory_format)
     secs = []
     for _ in range(epochs + 1):
         began = time.perf_counter()
         for indices in torch.randperm(TRAIN_IMAGES).split(BATCH_SIZE):
             trainer.step(images[indices], labels[indices])
+        trainer.classes(validation)
         secs.append(time.perf_counter() - began)
     print(json.dumps({"epoch_secs": secs[1:]}))
 
@@ -115,8 +123,7 @@ def train_recipe(mode, directory, seed):
             batch = shifted(padded, indices).to(memory_format=trainer.memory_format)
             trainer.step(batch, train_labels[indices])
             schedule.step()
-        with torch.no_grad():
-            answers = torch.cat([trainer.network(part).argmax(1) for part in validation.split(500)])
+        answers = trainer.classes(validation)
         accuracy = (answers == labels[:VALIDATION_IMAGES]).double().mean().item()
         print(json.dumps({"epoch": epoch, "validation_accuracy": accuracy}), flush=True)
 

@@ -44,6 +44,7 @@ impl<M: Module + Sync> Step<'_, M> {
         sums.iter().for_each(|part| sum.extend(part));
         Ok((grads, sum))
     }
+
     /// The gradients of a part of a batch.
     fn part(&self, indices: &[u32], batch: usize) -> Result<(GradStore, Sum)> {
         let (images, labels) = tensors(self.split, indices, Some(self.shift), self.device)?;
