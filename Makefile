@@ -14,8 +14,8 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser proto runs interop recipes bench \
-	bench-peers screenshots clean .venv .venv-browser .venv-torch
+.PHONY: help build tensorboard check crates test test-browser examples proto runs interop recipes \
+	bench bench-peers screenshots clean .venv .venv-browser .venv-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test: .venv ## run all tests, the ones against stock TensorBoard included
 
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser
+
+# burn is built once for the example and for the peer in benches/, where their features agree.
+examples: ## build the programs of examples/, burn's with burn itself (the first time about 5 min)
+	cargo build --release --locked --examples
+	cargo build --release --locked --manifest-path examples/burn/Cargo.toml --target-dir target/peers/burn
 
 proto: ## generate src/tb/proto.rs from proto/
 	CNN_TB_REGENERATE=1 cargo test --locked --no-default-features --test proto_fresh
