@@ -153,7 +153,7 @@ impl Image {
         }
         let channels = channels_for(self.channels, colour);
         if channels != self.channels {
-            *self = self.with_channels(channels);
+            *self = self.with_channels(channels).into_owned();
         }
         let [red, green, blue] = colour;
         let pixel = &[red, green, blue, u8::MAX][..channels];

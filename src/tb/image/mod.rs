@@ -21,6 +21,7 @@ pub(crate) use draw::text_width;
 pub use encode::to_gif;
 pub(crate) use encode::{check_equal_sizes, check_frames};
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Red, green and blue.
@@ -200,22 +201,24 @@ impl Image {
     }
 
     /// The same image with as many channels or more.
-    fn with_channels(&self, channels: usize) -> Self {
+    fn with_channels(&self, channels: usize) -> Cow<'_, Self> {
         if channels <= self.channels {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
-        let widen = |pixel: &[u8]| match *pixel {
-            [red, green, blue] => [red, green, blue, u8::MAX],
-            _ => [pixel[0], pixel[0], pixel[0], u8::MAX],
-        };
-        let pixels = self.pixels.chunks_exact(self.channels);
-        Self {
+        let area = self.width * self.height;
+        let mut pixels = vec![u8::MAX; area * channels];
+        let narrow = self.pixels.chunks_exact(self.channels);
+        for (wide, pixel) in pixels.chunks_exact_mut(channels).zip(narrow) {
+            match *pixel {
+                [red, green, blue] => wide[..3].copy_from_slice(&[red, green, blue]),
+                _ => wide[..3].copy_from_slice(&[pixel[0]; 3]),
+            }
+        }
+        Cow::Owned(Self {
             channels,
-            pixels: pixels
-                .flat_map(|pixel| widen(pixel).into_iter().take(channels))
-                .collect(),
+            pixels,
             ..*self
-        }
+        })
     }
 }
 

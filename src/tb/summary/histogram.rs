@@ -76,14 +76,14 @@ impl Histogram {
                 .map(|value| value.to_f64())
                 .filter(|value| value.is_finite())
         };
-        let count = finite().count();
+        let (mut count, mut min, mut max) = (0, f64::INFINITY, f64::NEG_INFINITY);
+        for value in finite() {
+            (count, min, max) = (count + 1, min.min(value), max.max(value));
+        }
         let non_finite = values.len() - count;
-        let (min, max) = match count {
-            0 => (0.0, 0.0),
-            _ => finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
-                (min.min(value), max.max(value))
-            }),
-        };
+        if count == 0 {
+            (min, max) = (0.0, 0.0);
+        }
         // A range beyond the largest `f64` is measured at half its size.
         let scale = if (max - min).is_finite() { 1.0 } else { 0.5 };
         let width = (max * scale - min * scale) / BUCKETS as f64;

@@ -28,8 +28,7 @@ pub fn log_histograms(
         let tag = format!("weight_gradients/{name}");
         run.add_histogram(&tag, &numbers(&gradient)?, step)?;
     }
-    let ends = pass.outputs.iter();
-    for (name, output) in ends.filter(|(name, _)| is_end_of_layer(name)) {
+    for (name, output) in &pass.layers {
         run.add_histogram(&format!("outputs/{name}"), &numbers(output)?, step)?;
         if let Some(layer) = name.strip_suffix("/relu") {
             let dead = dead_share(output)?;
@@ -37,10 +36,6 @@ pub fn log_histograms(
         }
     }
     Ok(())
-}
-
-fn is_end_of_layer(name: &str) -> bool {
-    name.ends_with("/relu") || name.ends_with("/logits")
 }
 
 /// The share of the units that are 0 for every image. A unit is a channel of a convolution or a

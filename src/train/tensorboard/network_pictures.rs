@@ -72,7 +72,7 @@ pub fn log_feature_maps(
     step: usize,
 ) -> Result<(), LogError> {
     let mut rows = vec![feature_maps("image", images)?];
-    for (name, output) in pass.outputs.iter().filter(|(_, o)| o.rank() == 4) {
+    for (name, output) in &pass.maps {
         rows.push(feature_maps(name, output)?);
     }
     let sheet = Image::grid(&rows, 1, PADDING)?;
