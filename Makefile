@@ -48,19 +48,17 @@ test: .venv ## run all tests, the ones against stock TensorBoard included
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser
 
-<<<<<<< HEAD
 # Needs rustup's target and, on Debian, gcc-aarch64-linux-gnu, g++-aarch64-linux-gnu and qemu-user-static.
 test-aarch64: ## run the unit tests and a training on NEON, in an emulator
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" \
 	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++ \
 		cargo test --locked --target aarch64-unknown-linux-gnu --lib --test instruction_sets
-=======
+
 # burn is built once for the example and for the peer in benches/, where their features agree.
 examples: ## build the programs of examples/, burn's with burn itself (the first time about 5 min)
 	cargo build --release --locked --examples
 	cargo build --release --locked --manifest-path examples/burn/Cargo.toml --target-dir target/peers/burn
->>>>>>> boards
 
 proto: ## generate src/tb/proto.rs from proto/
 	CNN_TB_REGENERATE=1 cargo test --locked --no-default-features --test proto_fresh

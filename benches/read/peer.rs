@@ -8,6 +8,8 @@
 //! `write` makes RUNS runs of POINTS scalars each, ten series that take turns as in a training that
 //! logs ten numbers a step. `read` reads every point and prints `{"points": …}`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::env;
 use std::error::Error;
 use std::process::ExitCode;
