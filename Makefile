@@ -5,6 +5,8 @@ LOGDIR ?= runs
 INTEROP_RUN ?= target/interop
 # What bench-peers measures: PEERS="--only epoch --rounds 1"; --help lists all.
 PEERS ?=
+# The same for bench-read: READERS="--rounds 1 --without-slow".
+READERS ?=
 SEEDS = 1 2 3
 REFERENCE_RUNS = $(SEEDS:%=runs/default-%) runs/article
 TENSORBOARD = .venv/bin/tensorboard
@@ -15,7 +17,7 @@ MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
 .PHONY: help build tensorboard check crates test test-browser proto runs interop recipes bench \
-	bench-peers screenshots clean .venv .venv-browser .venv-torch
+	bench-peers bench-read screenshots clean .venv .venv-browser .venv-read .venv-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,18 +93,23 @@ bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candl
 	cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers/burn
 	.venv-torch/bin/python benches/peers/peers.py $(PEERS)
 
+bench-read: .venv-read ## time reading event files against TensorBoard's readers and tbparse (about 5 min)
+	cargo build --release --locked --no-default-features --example count-points
+	.venv-read/bin/python benches/read/read.py $(READERS)
+
 screenshots: .venv .venv-browser ## photograph every page of stock TensorBoard on the reference runs for docs/images
 	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images default-$(firstword $(SEEDS))
 
 clean: ## remove what was built, the virtual environments included
 	cargo clean
-	rm -rf .venv .venv-browser .venv-torch
+	rm -rf .venv .venv-browser .venv-read .venv-torch
 
 # A virtual environment is made again when its requirements change; the copy inside says which it has.
 .venv: tests/requirements.txt
 .venv-browser: tests/browser/requirements.txt
+.venv-read: benches/read/requirements.txt
 .venv-torch: tests/interop/requirements.txt
-.venv .venv-browser .venv-torch:
+.venv .venv-browser .venv-read .venv-torch:
 	@cmp -s $< $@/requirements.txt || { \
 		$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || { \
 			echo "Python 3.11 or newer with its venv module is needed (on Debian: apt-get install python3-venv);"; \
