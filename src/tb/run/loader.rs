@@ -14,7 +14,7 @@ use crate::tb::proto::summary::value;
 use crate::tb::proto::{Event, event};
 use crate::tb::reader::{EventReader, ReadError};
 use crate::tb::record::RecordError;
-use crate::tb::run::{Location, Point, Problem, Run, Stored, span};
+use crate::tb::run::{Location, Point, Problem, Run, Session, Stored, hparams_yaml, span};
 use crate::tb::scalar_event::ScalarEvent;
 use crate::tb::summary::{Kind, graph, hparams, scalar, text};
 
@@ -34,7 +34,16 @@ pub(crate) fn read_directory(name: &str, path: &Path) -> io::Result<Run> {
     for file_name in event_file_names(path)? {
         loader.read_file(&path.join(file_name));
     }
-    Ok(loader.finish())
+    let mut run = loader.finish();
+    if run.session.is_none() {
+        let hparams = hparams_yaml::read(path);
+        let session = Session {
+            hparams,
+            ..Session::default()
+        };
+        run.session = (!session.hparams.is_empty()).then_some(session);
+    }
+    Ok(run)
 }
 
 /// One run while its files are read, in the order of their names.
@@ -400,7 +409,7 @@ mod tests {
         summary_metadata::PluginData,
     };
     use crate::tb::record::append_record;
-    use crate::tb::run::{self, HParam, SeriesError, Session, SessionStatus};
+    use crate::tb::run::{self, HParam, SeriesError, SessionStatus};
     use crate::tb::summary::histogram::Histogram;
     use crate::tb::summary::image::Images;
     use crate::tb::writer::EventWriter;

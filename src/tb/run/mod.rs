@@ -1,5 +1,6 @@
 //! A run that is read: its series, its session, and what was wrong with its files.
 
+mod hparams_yaml;
 mod loader;
 mod stored;
 

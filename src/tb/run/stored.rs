@@ -107,7 +107,7 @@ impl<'a> StoredReader<'a> {
         file.seek(SeekFrom::Start(offset)).map_err(open)?;
         let mut records = RecordReader::new(file).at(offset);
         let payload = records.read().map_err(|error| to_error(error.into()))?;
-        let event = payload.map(|payload| Event::decode(payload)).transpose();
+        let event = payload.map(Event::decode).transpose();
         event.map_err(|cause| to_error(ReadError::Event { offset, cause }))
     }
 }
