@@ -112,6 +112,8 @@ pub enum Layout {
 impl Layout {
     /// The long form without hyper-parameters.
     pub const LONG: Self = Self::Long { hparams: false };
+    /// The columns that every long form begins with.
+    pub const LONG_COLUMNS: [&str; 5] = ["run", "tag", "step", "wall_time", "value"];
 }
 
 /// What was written.
@@ -161,11 +163,8 @@ pub fn write<T: Cell>(
     })
 }
 
-/// The columns that every long form begins with.
-const LONG: [&str; 5] = ["run", "tag", "step", "wall_time", "value"];
-
 fn columns<T>(series: &[Series<T>], layout: Layout) -> Vec<String> {
-    let long = LONG.iter().copied().map(str::to_owned);
+    let long = Layout::LONG_COLUMNS.iter().copied().map(str::to_owned);
     match layout {
         Layout::Long { hparams: false } => long.collect(),
         Layout::Long { hparams: true } => {
@@ -217,7 +216,7 @@ fn write_long<T: Cell>(
             rows.cell(2, &point.step);
             rows.cell(3, &point.wall_time);
             rows.cell(4, &point.value);
-            for (column, setting) in (LONG.len()..).zip(&settings) {
+            for (column, setting) in (Layout::LONG_COLUMNS.len()..).zip(&settings) {
                 match setting {
                     Some(setting) => rows.ready_cell(column, setting),
                     None => rows.no_cell(column),
