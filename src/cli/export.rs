@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use cnn_tb::report::export::{self, Cell, Layout, Series, Written};
 use cnn_tb::tb::Run;
+use console::truncate_str;
 
 use crate::cli::Outcome;
 use crate::cli::output::{self, Advised, escape};
@@ -182,11 +183,13 @@ fn table<'a, T: Cell + 'a>(
 /// What is said where no series is chosen.
 fn why_nothing(kind: &str, runs: usize, known: &BTreeSet<&str>) -> String {
     const SHOWN: usize = 8;
+    const LONGEST: usize = 40;
     let runs = count(runs, "run");
     if known.is_empty() {
         return format!("there is no {kind} in {runs}");
     }
-    let shown: Vec<&str> = known.iter().take(SHOWN).copied().collect();
+    let shown = known.iter().take(SHOWN);
+    let shown: Vec<_> = shown.map(|name| truncate_str(name, LONGEST, "…")).collect();
     let more = match known.len() - shown.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
