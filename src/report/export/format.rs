@@ -120,28 +120,30 @@ fn write_csv_text(text: &str, row: &mut Vec<u8>) {
 }
 
 /// Writes a JSON string. What could steer a terminal that the file is shown in is escaped, as well
-/// as what JSON demands: control characters, and the marks that turn the direction of writing
-/// (Unicode Standard Annex #9, "Explicit Directional Formatting Characters").
+/// as what JSON demands.
 fn write_json_text(text: &str, row: &mut Vec<u8>) {
     row.push(b'"');
     for character in text.chars() {
         match character {
             '"' | '\\' => row.extend([b'\\', character as u8]),
             '\n' => row.extend(b"\\n"),
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
+            character if steers_terminal(character) => {
                 let _ = write!(row, "\\u{:04x}", u32::from(character));
-            }
-            control if control.is_control() => {
-                let _ = write!(row, "\\u{:04x}", u32::from(control));
             }
             plain => row.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
     row.push(b'"');
+}
+
+/// Control characters, the line and paragraph separators, and the marks that turn the direction of
+/// writing (Unicode Standard Annex #9, "Explicit Directional Formatting Characters").
+pub(super) fn steers_terminal(character: char) -> bool {
+    let turns_direction = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    character.is_control() || turns_direction
 }
 
 #[cfg(test)]

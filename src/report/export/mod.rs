@@ -29,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod file_name;
 mod format;
 mod rows;
 
@@ -37,6 +38,7 @@ use std::io::{self, Write};
 
 use crate::tb::{HParam, Point, Run};
 
+pub use file_name::FileNames;
 pub use format::{Cell, Format};
 use rows::Rows;
 
