@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::iter;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{self, AtomicUsize};
+use std::thread;
 
 use crate::tb::event_file;
 use crate::tb::run::{self, Run};
@@ -245,18 +248,41 @@ fn list(path: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Every directory with event files as a run of its own, in the order given.
+/// Every directory with event files as a run of its own, in the order given. As many threads as
+/// there are cores take the directories in turn.
 fn read(found: &[Found]) -> Vec<Run> {
-    let directories = found.iter().filter(|directory| directory.has_events);
-    let runs = directories.filter_map(|Found { name, path, .. }| {
-        match run::read_directory(name, path) {
-            Ok(run) => Some(run),
-            // It was removed while we looked.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-            Err(cause) => Some(Run::unreadable(name, path, cause)),
+    let directories: Vec<_> = found
+        .iter()
+        .filter(|directory| directory.has_events)
+        .collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let indices = iter::repeat_with(|| next.fetch_add(1, atomic::Ordering::Relaxed));
+        let runs = indices.map_while(|index| Some((index, read_one(directories.get(index)?))));
+        runs.collect::<Vec<_>>()
+    };
+    let mut runs = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(directories.len()))
+            .map(|_| scope.spawn(take))
+            .collect();
+        let mut runs = take();
+        for other in others {
+            runs.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
+        runs
     });
-    runs.collect()
+    runs.sort_by_key(|&(index, _)| index);
+    runs.into_iter().filter_map(|(_, run)| run).collect()
+}
+
+/// `None` where the directory was removed while we looked.
+fn read_one(Found { name, path, .. }: &Found) -> Option<Run> {
+    match run::read_directory(name, path) {
+        Ok(run) => Some(run),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+        Err(cause) => Some(Run::unreadable(name, path, cause)),
+    }
 }
 
 /// Merges each session of PyTorch's `add_hparams` that is alone below a run without a session into

@@ -41,14 +41,16 @@ pub mod writer;
 
 pub use logdir::{Logdir, LogdirError};
 pub use reader::{EventReader, ReadError};
-pub use run::{NoSeries, Point, Problem, Run, Session, SessionStatus};
-pub use summary::Misfit;
+pub use run::{
+    NoSeries, Point, Problem, Run, Series, SeriesError, Session, SessionStatus, StoredImage,
+};
 pub use summary::audio::Clip;
 pub use summary::graph::{Attribute, Graph, GraphError, Node};
 pub use summary::histogram::{Histogram, Values};
 pub use summary::layout::{Category, Chart, Layout, Margin, exact_tag};
 pub use summary::mesh::Mesh;
 pub use summary::pr_curve::PrCurve;
+pub use summary::{Kind, Misfit};
 pub use writer::{
     Durability, EventWriter, HParam, Number, Step, SummaryWriter, Warning, WriteError,
     WriterOptions,

@@ -4,6 +4,7 @@
 //! numbered as in `proto/event.proto` and `proto/summary.proto`.
 
 use crate::tb::proto::{SessionLog, SummaryMetadata};
+use crate::tb::summary::Kind;
 
 /// An event without what its values hold.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -14,10 +15,25 @@ pub(crate) struct EventOutline {
     pub step: i64,
     #[prost(string, tag = "3")]
     pub file_version: String,
+    #[prost(message, optional, tag = "4")]
+    pub graph_def: Option<Skipped>,
     #[prost(message, optional, tag = "5")]
     pub summary: Option<SummaryOutline>,
     #[prost(message, optional, tag = "7")]
     pub session_log: Option<SessionLog>,
+    #[prost(message, optional, tag = "8")]
+    pub tagged_run_metadata: Option<TaggedOutline>,
+}
+
+/// What was there, and was passed over.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Skipped {}
+
+/// A run's metadata without what it holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct TaggedOutline {
+    #[prost(string, tag = "1")]
+    pub tag: String,
 }
 
 /// A summary without what its values hold.
@@ -34,6 +50,29 @@ pub(crate) struct ValueOutline {
     pub tag: String,
     #[prost(float, optional, tag = "2")]
     pub simple_value: Option<f32>,
+    #[prost(message, optional, tag = "4")]
+    pub image: Option<Skipped>,
+    #[prost(message, optional, tag = "5")]
+    pub histo: Option<Skipped>,
+    #[prost(message, optional, tag = "6")]
+    pub audio: Option<Skipped>,
     #[prost(message, optional, tag = "9")]
     pub metadata: Option<SummaryMetadata>,
+}
+
+impl ValueOutline {
+    /// What the form of the value says of its kind; `None` for a tensor, of which the metadata of
+    /// the tag's first value says it.
+    pub fn kind_of_form(&self) -> Option<Kind> {
+        let forms = [
+            (self.simple_value.is_some(), Kind::Scalar),
+            (self.image.is_some(), Kind::Image),
+            (self.histo.is_some(), Kind::Histogram),
+            (self.audio.is_some(), Kind::Audio),
+        ];
+        forms
+            .into_iter()
+            .find(|(is_there, _)| *is_there)
+            .map(|(_, kind)| kind)
+    }
 }

@@ -169,6 +169,12 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
+    /// Counts the offset from `offset`, for a source that stands there.
+    pub(crate) fn at(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
     /// Sets the longest payload that is read, in bytes; [`DEFAULT_MAX_PAYLOAD_BYTES`] at first.
     pub fn max_payload_bytes(mut self, bytes: u64) -> Self {
         self.max_payload_bytes = bytes;

@@ -1,9 +1,8 @@
 //! The event files of one directory, read into a run.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::mem;
 use std::path::Path;
 
 use prost::Message as _;
@@ -15,9 +14,9 @@ use crate::tb::proto::summary::value;
 use crate::tb::proto::{Event, event};
 use crate::tb::reader::{EventReader, ReadError};
 use crate::tb::record::RecordError;
-use crate::tb::run::{Point, Problem, Run, span};
+use crate::tb::run::{Location, Point, Problem, Run, Stored, span};
 use crate::tb::scalar_event::ScalarEvent;
-use crate::tb::summary::{Kind, hparams, scalar, text};
+use crate::tb::summary::{Kind, graph, hparams, scalar, text};
 
 /// Reads the event files directly in `path` as one run.
 ///
@@ -26,8 +25,9 @@ use crate::tb::summary::{Kind, hparams, scalar, text};
 pub(crate) fn read_directory(name: &str, path: &Path) -> io::Result<Run> {
     let mut loader = Loader {
         run: Run::new(name, path),
-        tags: BTreeMap::new(),
+        tags: HashMap::new(),
         series: Vec::new(),
+        last: 0,
         starts_purge: false,
         is_armed: false,
     };
@@ -41,29 +41,47 @@ pub(crate) fn read_directory(name: &str, path: &Path) -> io::Result<Run> {
 struct Loader {
     run: Run,
     /// Where in `series` each tag's points are.
-    tags: BTreeMap<String, usize>,
+    tags: HashMap<String, usize>,
     series: Vec<Series>,
+    /// The series that was asked for last.
+    last: usize,
     /// Whether the last file version was one in which starts of sessions purge.
     starts_purge: bool,
     /// Whether a start was seen: in TensorBoard's Python loader the first one of a run only arms.
     is_armed: bool,
 }
 
+/// One tag and its points.
+struct Series {
+    tag: String,
+    points: Points,
+    /// The series that followed this one last time. Trainings log their tags in turn, so that this
+    /// is nearly always the next one too.
+    next: usize,
+}
+
 /// The points of one tag. The first value of a tag decides what the tag is.
-enum Series {
-    Scalars(Vec<Point>),
+enum Points {
+    /// With those that were dropped.
+    Scalars(Vec<Point>, Vec<Point>),
     Texts(Vec<Point<String>>),
-    /// Something that nobody asks this reader for.
-    Other,
+    /// Values that may be large, and stay in their files.
+    Stored(Stored),
 }
 
 impl Loader {
     fn finish(mut self) -> Run {
-        for (tag, index) in self.tags {
-            match mem::replace(&mut self.series[index], Series::Other) {
-                Series::Scalars(points) => drop(self.run.scalars.insert(tag, points)),
-                Series::Texts(points) => drop(self.run.texts.insert(tag, points)),
-                Series::Other => {}
+        for Series { tag, points, .. } in self.series {
+            match points {
+                Points::Scalars(mut points, dropped) => {
+                    points.shrink_to_fit();
+                    if !dropped.is_empty() {
+                        self.run.dropped_scalars.insert(tag.clone(), dropped);
+                    }
+                    self.run.scalars.insert(tag, points);
+                }
+                Points::Texts(points) => drop(self.run.texts.insert(tag, points)),
+                Points::Stored(stored) => drop(self.run.stored.insert(tag, stored)),
             }
         }
         self.run
@@ -75,6 +93,8 @@ impl Loader {
             Ok(None) => return,
             Err(cause) => return self.add_problem(path, ReadError::Open { cause }),
         };
+        self.run.files.push(path.to_owned());
+        self.run.bytes += file.metadata().map_or(0, |metadata| metadata.len());
         let mut events = EventReader::new(file);
         let mut has_problem = false;
         while let Some(result) = events.next_with(|offset, payload| self.add(offset, payload)) {
@@ -103,10 +123,8 @@ impl Loader {
     fn add(&mut self, offset: u64, payload: &[u8]) -> Result<(), ReadError> {
         if let Some(event) = ScalarEvent::decode(payload) {
             self.add_time(offset, event.wall_time)?;
-            let kind = || Kind::Scalar;
-            if let Series::Scalars(points) = self.series_of(event.tag, kind) {
-                push(points, event.step, event.wall_time, event.value);
-            }
+            let index = self.series_of(event.tag, || Kind::Scalar);
+            self.add_scalar(index, event.step, event.wall_time, event.value);
             return Ok(());
         }
         let to_error = |cause| ReadError::Event { offset, cause };
@@ -121,13 +139,23 @@ impl Loader {
         {
             self.add_start(event.step);
         }
+        let location = self.location(offset);
+        let (step, wall_time) = (event.step, event.wall_time);
+        if event.graph_def.is_some() {
+            let index = self.series_of(graph::RUN_GRAPH, || Kind::Graph);
+            self.add_stored(index, step, wall_time, location);
+        }
+        if let Some(tagged) = event.tagged_run_metadata {
+            let index = self.series_of(&tagged.tag, || Kind::Graph);
+            self.add_stored(index, step, wall_time, location);
+        }
         let values = event
             .summary
             .map(|summary| summary.value)
             .unwrap_or_default();
         let mut needs_tensors = false;
         for value in values {
-            needs_tensors |= self.add_outline(event.step, event.wall_time, value);
+            needs_tensors |= self.add_outline(step, wall_time, location, value);
         }
         if needs_tensors {
             self.add_tensors(Event::decode(payload).map_err(to_error)?);
@@ -152,35 +180,69 @@ impl Loader {
         }
         if self.is_armed {
             for series in &mut self.series {
-                match series {
-                    Series::Scalars(points) => drop_from(points, step),
-                    Series::Texts(points) => drop_from(points, step),
-                    Series::Other => {}
-                }
+                self.run.dropped += match &mut series.points {
+                    Points::Scalars(points, dropped) => keep_dropped(points, dropped, step),
+                    Points::Texts(points) => drop_from(points, step),
+                    Points::Stored(stored) => drop_from(&mut stored.points, step),
+                };
             }
         }
         self.is_armed = true;
     }
 
     /// Adds what the outline tells; whether the value's tensor is needed too.
-    fn add_outline(&mut self, step: i64, wall_time: f64, value: ValueOutline) -> bool {
+    fn add_outline(
+        &mut self,
+        step: i64,
+        wall_time: f64,
+        location: Location,
+        value: ValueOutline,
+    ) -> bool {
         let metadata = value.metadata.as_ref();
         if let Some(info) = hparams::from_metadata(&value.tag, metadata) {
             self.add_session_info(info);
             return false;
         }
-        let kind = || match value.simple_value {
-            Some(_) => Kind::Scalar,
-            None => Kind::of(metadata),
-        };
-        match (self.series_of(&value.tag, kind), value.simple_value) {
-            (Series::Scalars(points), Some(number)) => {
-                push(points, step, wall_time, number);
+        let form = value.kind_of_form();
+        let index = self.series_of(&value.tag, || form.unwrap_or_else(|| Kind::of(metadata)));
+        match (&self.series[index].points, form) {
+            (Points::Scalars(..), Some(Kind::Scalar)) => {
+                let number = value.simple_value.unwrap_or_default();
+                self.add_scalar(index, step, wall_time, number);
                 false
             }
-            (Series::Scalars(_) | Series::Texts(_), None) => true,
-            (Series::Texts(_), Some(_)) | (Series::Other, _) => false,
+            (Points::Scalars(..) | Points::Texts(_), None) => true,
+            (Points::Stored(stored), _) if form.is_none_or(|form| form == stored.kind) => {
+                self.add_stored(index, step, wall_time, location);
+                false
+            }
+            _ => false,
         }
+    }
+
+    fn add_scalar(&mut self, index: usize, step: i64, wall_time: f64, value: f32) {
+        if let Points::Scalars(points, dropped) = &mut self.series[index].points {
+            if points.last().is_some_and(|last| last.step >= step) {
+                self.run.dropped += keep_dropped(points, dropped, step);
+            }
+            points.push(Point {
+                step,
+                wall_time,
+                value,
+            });
+        }
+    }
+
+    fn add_stored(&mut self, index: usize, step: i64, wall_time: f64, location: Location) {
+        if let Points::Stored(stored) = &mut self.series[index].points {
+            self.run.dropped += push(&mut stored.points, step, wall_time, location);
+        }
+    }
+
+    /// A record of the file that is read.
+    fn location(&self, offset: u64) -> Location {
+        let file = self.run.files.len().saturating_sub(1) as u32;
+        Location { file, offset }
     }
 
     fn add_tensors(&mut self, event: Event) {
@@ -191,18 +253,19 @@ impl Loader {
             let Some(value::Value::Tensor(tensor)) = value.value else {
                 continue;
             };
-            match self.series_of(&value.tag, || Kind::Other) {
-                Series::Scalars(points) => {
+            let index = self.series_of(&value.tag, || Kind::Other);
+            match &mut self.series[index].points {
+                Points::Scalars(..) => {
                     if let Some(number) = scalar::from_tensor(&tensor) {
-                        push(points, event.step, event.wall_time, number);
+                        self.add_scalar(index, event.step, event.wall_time, number);
                     }
                 }
-                Series::Texts(points) => {
+                Points::Texts(points) => {
                     if let Some(text) = text::from_tensor(&tensor) {
-                        push(points, event.step, event.wall_time, text);
+                        self.run.dropped += push(points, event.step, event.wall_time, text);
                     }
                 }
-                Series::Other => {}
+                Points::Stored(_) => {}
             }
         }
     }
@@ -236,40 +299,75 @@ impl Loader {
         }
     }
 
-    /// The series of a tag; `kind` says what a new one is.
-    fn series_of(&mut self, tag: &str, kind: impl FnOnce() -> Kind) -> &mut Series {
+    /// Where the series of a tag is; `kind` says what a new one is.
+    #[inline]
+    fn series_of(&mut self, tag: &str, kind: impl FnOnce() -> Kind) -> usize {
+        if let Some(last) = self.series.get(self.last)
+            && self.series[last.next].tag == tag
+        {
+            self.last = last.next;
+            return self.last;
+        }
         let index = match self.tags.get(tag) {
             Some(&index) => index,
-            None => {
-                self.tags.insert(tag.to_owned(), self.series.len());
-                self.series.push(match kind() {
-                    Kind::Scalar => Series::Scalars(Vec::new()),
-                    Kind::Text => Series::Texts(Vec::new()),
-                    Kind::Other => Series::Other,
-                });
-                self.series.len() - 1
-            }
+            None => self.add_series(tag, kind()),
         };
-        &mut self.series[index]
+        self.series[self.last].next = index;
+        self.last = index;
+        index
+    }
+
+    fn add_series(&mut self, tag: &str, kind: Kind) -> usize {
+        let points = match kind {
+            Kind::Scalar => Points::Scalars(Vec::new(), Vec::new()),
+            Kind::Text => Points::Texts(Vec::new()),
+            kind => Points::Stored(Stored {
+                kind,
+                points: Vec::new(),
+            }),
+        };
+        let index = self.series.len();
+        self.tags.insert(tag.to_owned(), index);
+        self.series.push(Series {
+            tag: tag.to_owned(),
+            points,
+            next: index,
+        });
+        index
     }
 }
 
-/// Adds a point behind those of smaller steps; all others are dropped. Source: `reservoir.rs` in
+/// Adds a point behind those of smaller steps; all others are dropped, and counted. Source: `reservoir.rs` in
 /// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/data/server>.
-fn push<T>(points: &mut Vec<Point<T>>, step: i64, wall_time: f64, value: T) {
-    if points.last().is_some_and(|last| last.step >= step) {
-        drop_from(points, step);
-    }
+fn push<T>(points: &mut Vec<Point<T>>, step: i64, wall_time: f64, value: T) -> u64 {
+    let is_behind = points.last().is_none_or(|last| last.step < step);
+    let dropped = if is_behind {
+        0
+    } else {
+        drop_from(points, step)
+    };
     points.push(Point {
         step,
         wall_time,
         value,
     });
+    dropped
 }
 
-/// Drops the points at or after `step`.
-fn drop_from<T>(points: &mut Vec<Point<T>>, step: i64) {
-    points.truncate(points.partition_point(|point| point.step < step));
+/// Drops the points at or after `step`; gives their number.
+fn drop_from<T>(points: &mut Vec<Point<T>>, step: i64) -> u64 {
+    let kept = points.partition_point(|point| point.step < step);
+    let dropped = points.len() - kept;
+    points.truncate(kept);
+    dropped as u64
+}
+
+/// Moves the points at or after `step` to `dropped`; gives their number.
+fn keep_dropped(points: &mut Vec<Point>, dropped: &mut Vec<Point>, step: i64) -> u64 {
+    let kept = points.partition_point(|point| point.step < step);
+    let before = dropped.len();
+    dropped.extend(points.drain(kept..));
+    (dropped.len() - before) as u64
 }
 
 fn has_purging_starts(file_version: &str) -> bool {
@@ -291,16 +389,20 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::Write as _;
 
     use super::*;
     use crate::tb::proto::summary::Value;
+    use crate::tb::proto::summary::{Audio, Image};
     use crate::tb::proto::{
-        DataType, SessionLog, Summary, SummaryMetadata, TensorProto, summary_metadata::PluginData,
+        DataType, HistogramProto, SessionLog, Summary, SummaryMetadata, TensorProto,
+        summary_metadata::PluginData,
     };
     use crate::tb::record::append_record;
-    use crate::tb::run::{HParam, Session, SessionStatus};
+    use crate::tb::run::{self, HParam, SeriesError, Session, SessionStatus};
     use crate::tb::summary::histogram::Histogram;
+    use crate::tb::summary::image::Images;
     use crate::tb::writer::EventWriter;
 
     /// An event file in the making: its events, and bytes that are not events.
@@ -356,12 +458,16 @@ mod tests {
 
     /// The run made of these files, in this order.
     fn run(files: &[EventFile]) -> Run {
-        let directory = tempfile::tempdir().unwrap();
+        run_in(tempfile::tempdir().unwrap().path(), files)
+    }
+
+    /// The same in a directory that stays, for what is read again.
+    fn run_in(directory: &Path, files: &[EventFile]) -> Run {
         for (index, file) in files.iter().enumerate() {
             let name = format!("events.out.tfevents.{index:010}.host");
-            fs::write(directory.path().join(name), &file.0).unwrap();
+            fs::write(directory.join(name), &file.0).unwrap();
         }
-        read_directory("exp1", directory.path()).unwrap()
+        read_directory("exp1", directory).unwrap()
     }
 
     fn points(run: &Run, tag: &str) -> Vec<(i64, f32)> {
@@ -449,6 +555,166 @@ mod tests {
         assert_eq!(points(&run, "a"), [(1, 1.0)]);
         assert!(run.scalar_tags().eq(["a"]));
         assert_eq!(run.text_tags().count(), 0);
+    }
+
+    fn legacy(tag: &str, value: value::Value) -> Value {
+        Value {
+            tag: tag.to_owned(),
+            value: Some(value),
+            ..Value::default()
+        }
+    }
+
+    fn images(tag: &str, files: &[&[u8]]) -> Value {
+        let images = Images {
+            width: 3,
+            height: 2,
+            files: files.iter().map(|file| file.to_vec()).collect(),
+        };
+        images.into_value(tag)
+    }
+
+    #[test]
+    fn every_kind_is_listed_and_read_again_in_both_forms() {
+        let histo = HistogramProto {
+            min: -2.0,
+            max: 3.0,
+            num: 5.0,
+            bucket_limit: vec![-9.0, 0.0, 1.0, 9.0, f64::MAX],
+            bucket: vec![0.0, 2.0, 0.0, 3.0, 0.0],
+            ..HistogramProto::default()
+        };
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        let image = Image {
+            width: 5,
+            height: 4,
+            encoded_image_string: b"GIF".to_vec(),
+            ..Image::default()
+        };
+        let audio = Audio {
+            encoded_audio_string: b"RIFF".to_vec(),
+            ..Audio::default()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let run = run_in(
+            directory.path(),
+            &[
+                EventFile::new()
+                    .value(1, images("i", &[b"one", b"two"]))
+                    .value(1, histogram.to_value("h"))
+                    .event(0, event::What::GraphDef(vec![])),
+                EventFile::new()
+                    .value(2, legacy("i", value::Value::Image(image)))
+                    .value(2, legacy("h", value::Value::Histo(histo)))
+                    .value(2, legacy("a", value::Value::Audio(audio)))
+                    .scalars("h", &[(3, 1.0)]),
+            ],
+        );
+        let series = run.series().map(|series| {
+            let run::Series {
+                name,
+                kind,
+                points,
+                first_step,
+                last_step,
+            } = series;
+            format!("{name} {kind} {points} {first_step} {last_step}")
+        });
+        let expected = [
+            "__run_graph__ graph 1 0 0",
+            "a audio 1 2 2",
+            "h histogram 2 1 2",
+            "i image 2 1 2",
+        ];
+        assert_eq!(series.collect::<Vec<_>>(), expected);
+        let found = run.images("i").unwrap();
+        assert_eq!(
+            (found[0].value.len(), found[0].value[1].bytes.as_slice()),
+            (2, &b"two"[..])
+        );
+        let last = &found[1].value[0];
+        assert_eq!(
+            (last.width, last.height, &last.bytes[..]),
+            (5, 4, &b"GIF"[..])
+        );
+        let found = run.histograms("h").unwrap();
+        assert_eq!(found[0].value, histogram);
+        let rows = found[1].value.buckets.iter();
+        let rows: Vec<_> = rows.map(|row| [row.left, row.right, row.count]).collect();
+        assert_eq!(rows, [[-2.0, 0.0, 2.0], [0.0, 1.0, 0.0], [1.0, 3.0, 3.0]]);
+        assert_eq!(run.audio("a").unwrap()[0].value, [b"RIFF"]);
+        let graph = run.tensors(Kind::Graph, graph::RUN_GRAPH).unwrap();
+        assert_eq!(graph[0].value.string_val, [b""]);
+        let error = run.images("h").unwrap_err();
+        assert_eq!(error.to_string(), "run exp1 has no image \"h\"; it has i");
+    }
+
+    #[test]
+    fn a_restart_drops_and_counts_points_of_every_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = run_in(
+            directory.path(),
+            &[
+                EventFile::new()
+                    .scalars("a", &[(1, 1.0), (2, 2.0), (3, 3.0)])
+                    .value(2, images("i", &[b"old"]))
+                    .value(3, images("i", &[b"gone"]))
+                    .value(1, images("j", &[b"gone"]))
+                    .value(1, images("j", &[b"kept"])),
+                EventFile::new()
+                    .start(2)
+                    .start(2)
+                    .value(2, images("i", &[b"new"]))
+                    .scalars("a", &[(2, 20.0)]),
+            ],
+        );
+        let found = run.images("i").unwrap();
+        assert_eq!(
+            (found.len(), &found[0].value[0].bytes[..]),
+            (1, &b"new"[..])
+        );
+        assert_eq!(run.images("j").unwrap()[0].value[0].bytes, b"kept");
+        assert_eq!(run.dropped(), 5);
+        let dropped = run
+            .dropped_points("a")
+            .iter()
+            .map(|point| (point.step, point.value));
+        assert_eq!(dropped.collect::<Vec<_>>(), [(2, 2.0), (3, 3.0)]);
+        assert!(run.dropped_points("i").is_empty());
+    }
+
+    /// The file is read again, and what it holds by then is not believed either.
+    #[test]
+    fn a_file_that_has_changed_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.out.tfevents.1");
+        let file = EventFile::new().value(1, images("i", &[b"one"])).0;
+        let other = EventFile::new().value(2, images("i", &[b"two"])).0;
+        let mut damaged = file.clone();
+        damaged[70] ^= 1;
+        fs::write(&path, &file).unwrap();
+        let run = read_directory("exp1", directory.path()).unwrap();
+        assert_eq!(run.bytes(), file.len() as u64);
+        for (bytes, message) in [
+            (
+                &other[..],
+                "the record at byte 40 has changed since the run was read",
+            ),
+            (
+                &file[..40],
+                "the record at byte 40 has changed since the run was read",
+            ),
+            (&file[..50], "the record at byte 40 is cut short"),
+            (&damaged, "the record at byte 40 has a damaged payload"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = run.images("i").unwrap_err();
+            assert!(!matches!(error, SeriesError::Missing(_)));
+            assert!(error.to_string().contains(message), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = run.images("i").unwrap_err().to_string();
+        assert!(error.contains("tfevents.1: cannot be opened"), "{error}");
     }
 
     #[test]

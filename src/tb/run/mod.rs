@@ -1,14 +1,23 @@
 //! A run that is read: its series, its session, and what was wrong with its files.
 
 mod loader;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tb::proto::TensorProto;
+use crate::tb::proto::summary::{Value, value};
 use crate::tb::reader::ReadError;
+use crate::tb::summary::histogram::Histogram;
+use crate::tb::summary::image::Images;
+use crate::tb::summary::{Kind, audio};
 
 pub(crate) use loader::read_directory;
+use stored::{Location, Stored, StoredReader};
+
+pub use stored::{SeriesError, StoredImage};
 
 pub use crate::tb::summary::hparams::{HParam, SessionStatus};
 
@@ -21,6 +30,34 @@ pub struct Point<T = f32> {
     pub wall_time: f64,
     /// What was logged.
     pub value: T,
+}
+
+/// What a run holds under one name, without its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// As [`Run::scalars`] and the like take it.
+    pub name: String,
+    /// What its values are.
+    pub kind: Kind,
+    /// How many there are; one or more.
+    pub points: usize,
+    /// The least step.
+    pub first_step: i64,
+    /// The largest step.
+    pub last_step: i64,
+}
+
+impl Series {
+    /// `None` without points, as a restart may leave a series.
+    fn of<T>(name: String, kind: Kind, points: &[Point<T>]) -> Option<Self> {
+        Some(Self {
+            name,
+            kind,
+            points: points.len(),
+            first_step: points.first()?.step,
+            last_step: points.last()?.step,
+        })
+    }
 }
 
 /// One trial, as TensorBoard's HParams page shows it.
@@ -90,6 +127,14 @@ pub struct Run {
     path: PathBuf,
     scalars: BTreeMap<String, Vec<Point>>,
     texts: BTreeMap<String, Vec<Point<String>>>,
+    stored: BTreeMap<String, Stored>,
+    /// Scalars that a restart or a step that went back dropped, in the order in which it did.
+    dropped_scalars: BTreeMap<String, Vec<Point>>,
+    /// Count of all points that were dropped, scalars and others.
+    dropped: u64,
+    /// The event files that `stored` points into.
+    files: Vec<PathBuf>,
+    bytes: u64,
     session: Option<Session>,
     /// Whether its session says what to compare, as each of PyTorch's `add_hparams` does.
     pub(crate) has_experiment: bool,
@@ -106,6 +151,11 @@ impl Run {
             path: path.to_owned(),
             scalars: BTreeMap::new(),
             texts: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            dropped_scalars: BTreeMap::new(),
+            dropped: 0,
+            files: Vec::new(),
+            bytes: 0,
             session: None,
             has_experiment: false,
             wall_times: None,
@@ -180,6 +230,174 @@ impl Run {
         self.find("text", tag, |run| &run.texts)
     }
 
+    /// All series of the run and its children that hold a point, of every kind, with the name that
+    /// [`scalars`](Self::scalars) and its like take; the run's own first, scalars, texts and others
+    /// apart.
+    ///
+    /// ```
+    /// use cnn_tb::tb::{Kind, Logdir, SummaryWriter};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let writer = SummaryWriter::create(path)?;
+    /// writer.add_scalar("loss", 0.5, 7)?;
+    /// writer.add_histogram("weights", &[0.1, 0.2], 7)?;
+    /// writer.finish()?;
+    /// for run in Logdir::open(path)?.runs()? {
+    ///     let series: Vec<_> = run.series().collect();
+    ///     assert_eq!((series[0].name.as_str(), series[0].kind), ("loss", Kind::Scalar));
+    ///     assert_eq!((series[1].name.as_str(), series[1].kind), ("weights", Kind::Histogram));
+    ///     assert_eq!((series[1].points, series[1].last_step), (1, 7));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn series(&self) -> impl Iterator<Item = Series> {
+        let children = self.children.iter().flat_map(|child| {
+            child.own_series().map(|series| Series {
+                name: format!("{}/{}", child.name, series.name),
+                ..series
+            })
+        });
+        self.own_series().chain(children)
+    }
+
+    fn own_series(&self) -> impl Iterator<Item = Series> {
+        let scalars = self.scalars.iter();
+        let texts = self.texts.iter();
+        let stored = self.stored.iter();
+        scalars
+            .filter_map(|(tag, points)| Series::of(tag.clone(), Kind::Scalar, points))
+            .chain(texts.filter_map(|(tag, points)| Series::of(tag.clone(), Kind::Text, points)))
+            .chain(
+                stored.filter_map(|(tag, stored)| {
+                    Series::of(tag.clone(), stored.kind, &stored.points)
+                }),
+            )
+    }
+
+    /// The images of a tag, by step, addressed as [`scalars`](Self::scalars) are. They are read from
+    /// the event files at each call; a point whose value holds no image is left out.
+    ///
+    /// # Errors
+    /// [`SeriesError`]: there is no such series, or its files have changed or cannot be read.
+    pub fn images(&self, tag: &str) -> Result<Vec<Point<Vec<StoredImage>>>, SeriesError> {
+        self.read_stored(Kind::Image, tag, |value| {
+            let images = Images::from_value(value)?;
+            let (width, height) = (
+                images.width.try_into().ok()?,
+                images.height.try_into().ok()?,
+            );
+            let files = images.files.into_iter();
+            Some(
+                files
+                    .map(|bytes| StoredImage {
+                        width,
+                        height,
+                        bytes,
+                    })
+                    .collect(),
+            )
+        })
+    }
+
+    /// The clips of a tag, by step, each an encoded file as it was logged; otherwise as
+    /// [`images`](Self::images).
+    ///
+    /// # Errors
+    /// As [`images`](Self::images).
+    pub fn audio(&self, tag: &str) -> Result<Vec<Point<Vec<Vec<u8>>>>, SeriesError> {
+        self.read_stored(Kind::Audio, tag, audio::from_value)
+    }
+
+    /// The histograms of a tag, by step, in both forms; otherwise as [`images`](Self::images).
+    ///
+    /// # Errors
+    /// As [`images`](Self::images).
+    pub fn histograms(&self, tag: &str) -> Result<Vec<Point<Histogram>>, SeriesError> {
+        self.read_stored(Kind::Histogram, tag, Histogram::from_value)
+    }
+
+    /// The tensors of a series of the given kind, such as [`Kind::PrCurve`] or [`Kind::Mesh`], as
+    /// they lie in the event files; otherwise as [`images`](Self::images). Graphs and what one step
+    /// of them cost are tensors of one byte string.
+    ///
+    /// # Errors
+    /// As [`images`](Self::images).
+    pub fn tensors(&self, kind: Kind, tag: &str) -> Result<Vec<Point<TensorProto>>, SeriesError> {
+        self.read_stored(kind, tag, |value| match value.value? {
+            value::Value::Tensor(tensor) => Some(tensor),
+            _ => None,
+        })
+    }
+
+    fn read_stored<T>(
+        &self,
+        kind: Kind,
+        tag: &str,
+        decode: impl Fn(Value) -> Option<T>,
+    ) -> Result<Vec<Point<T>>, SeriesError> {
+        let (run, tag, points) = self.find_stored(kind, tag)?;
+        let mut reader = StoredReader::new(&run.files);
+        let mut decoded = Vec::new();
+        for point in points {
+            if let Some(value) = decode(reader.read(tag, point)?) {
+                decoded.push(Point {
+                    step: point.step,
+                    wall_time: point.wall_time,
+                    value,
+                });
+            }
+        }
+        Ok(decoded)
+    }
+
+    /// Where the values of a series lie: the run that has it, and its tag there.
+    fn find_stored<'a>(
+        &'a self,
+        kind: Kind,
+        name: &'a str,
+    ) -> Result<(&'a Run, &'a str, &'a [Point<Location>]), NoSeries> {
+        let of = |run: &'a Run, tag: &'a str| {
+            let stored = run.stored.get(tag).filter(|stored| stored.kind == kind)?;
+            Some((run, tag, &stored.points[..]))
+        };
+        let in_child = |child: &'a Run| {
+            of(
+                child,
+                name.strip_prefix(child.name.as_str())?.strip_prefix('/')?,
+            )
+        };
+        let known = || self.series().filter(|series| series.kind == kind);
+        of(self, name)
+            .or_else(|| self.children.iter().find_map(in_child))
+            .ok_or_else(|| NoSeries {
+                run: self.name.clone(),
+                kind: kind.name(),
+                tag: name.to_owned(),
+                known: known().map(|series| series.name).collect(),
+            })
+    }
+
+    /// The size of the event files of the run and its children, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.children
+            .iter()
+            .fold(self.bytes, |all, child| all + child.bytes)
+    }
+
+    /// How many points of the run and its children a restart or a step that went back dropped.
+    pub fn dropped(&self) -> u64 {
+        self.children
+            .iter()
+            .fold(self.dropped, |all, child| all + child.dropped)
+    }
+
+    /// The points of a scalar that a restart or a step that went back dropped, in the order in which
+    /// they were dropped, addressed as [`scalars`](Self::scalars) are; empty where none were.
+    pub fn dropped_points(&self, tag: &str) -> &[Point] {
+        let found = self.find("scalar", tag, |run| &run.dropped_scalars);
+        found.unwrap_or_default()
+    }
+
     /// The run's session, where something was logged about it.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
@@ -215,6 +433,19 @@ impl Run {
         for (tag, points) in child.texts {
             self.texts.entry(tag).or_insert(points);
         }
+        let first = self.files.len() as u32;
+        for (tag, mut stored) in child.stored {
+            for point in &mut stored.points {
+                point.value.file += first;
+            }
+            self.stored.entry(tag).or_insert(stored);
+        }
+        for (tag, points) in child.dropped_scalars {
+            self.dropped_scalars.entry(tag).or_default().extend(points);
+        }
+        self.dropped += child.dropped;
+        self.files.extend(child.files);
+        self.bytes += child.bytes;
         self.session = self.session.take().or(child.session);
         self.wall_times = span(self.wall_times, child.wall_times);
         self.problems.extend(child.problems);

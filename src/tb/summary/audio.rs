@@ -3,11 +3,11 @@
 use prost::Message as _;
 
 use crate::tb::proto::audio_plugin_data::Encoding;
-use crate::tb::proto::summary::Value;
+use crate::tb::proto::summary::{Value, value};
 use crate::tb::proto::{AudioPluginData, DataClass, DataType, TensorProto};
 use crate::tb::summary::{Misfit, shape, tensor_value};
 
-const PLUGIN: &str = "audio";
+pub(super) const PLUGIN: &str = "audio";
 /// The largest sample.
 const MAX_SAMPLE: f32 = 32_767.0;
 
@@ -107,6 +107,22 @@ impl Clip<'_> {
             DataClass::BlobSequence,
             tensor,
         ))
+    }
+}
+
+/// The encoded clips in a value of either form; `None` where there are none. Of a table of clips and
+/// labels the labels are left out.
+pub(crate) fn from_value(value: Value) -> Option<Vec<Vec<u8>>> {
+    match value.value? {
+        value::Value::Audio(audio) => Some(vec![audio.encoded_audio_string]),
+        value::Value::Tensor(tensor) if tensor.dtype == i32::from(DataType::DtString) => {
+            let is_table = tensor
+                .tensor_shape
+                .is_some_and(|shape| shape.dim.len() == 2);
+            let every = if is_table { 2 } else { 1 };
+            Some(tensor.string_val.into_iter().step_by(every).collect())
+        }
+        _ => None,
     }
 }
 

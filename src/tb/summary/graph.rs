@@ -6,7 +6,8 @@ use prost::Message as _;
 
 use crate::tb::proto::attr_value::{self, ListValue};
 use crate::tb::proto::{
-    AttrValue, GraphDef, NodeDef, TensorShapeProto, VersionDef, tensor_shape_proto::Dim,
+    AttrValue, DataType, GraphDef, NodeDef, TensorProto, TensorShapeProto, VersionDef,
+    tensor_shape_proto::Dim,
 };
 
 /// The version of the format that PyTorch's writer names too.
@@ -338,6 +339,20 @@ fn check_input(outputs: &HashMap<&str, usize>, input: &str) -> Result<(), &'stat
         None => Ok(()),
         Some(Ok(index)) if count == 0 || index < count => Ok(()),
         Some(_) => Err("output"),
+    }
+}
+
+/// The tag under which TensorBoard's loaders list a run's graph. Source: `data_compat.py` in
+/// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard>.
+pub(crate) const RUN_GRAPH: &str = "__run_graph__";
+
+/// A graph, or what a step of it cost, as the tensor that the same loaders make of it.
+pub(crate) fn to_tensor(bytes: Vec<u8>) -> TensorProto {
+    TensorProto {
+        dtype: DataType::DtString.into(),
+        tensor_shape: Some(super::shape([1])),
+        string_val: vec![bytes],
+        ..TensorProto::default()
     }
 }
 

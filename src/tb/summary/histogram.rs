@@ -1,11 +1,11 @@
 //! Histograms: how the values of one step are distributed.
 
-use crate::tb::proto::summary::Value;
-use crate::tb::proto::{DataClass, DataType, TensorProto};
+use crate::tb::proto::summary::{Value, value};
+use crate::tb::proto::{DataClass, DataType, HistogramProto, TensorProto};
 use crate::tb::summary::scalar::Number;
 use crate::tb::summary::{Misfit, shape, tensor_value};
 
-const PLUGIN: &str = "histograms";
+pub(super) const PLUGIN: &str = "histograms";
 /// Buckets of every histogram; TensorBoard's page re-bins to as many.
 const BUCKETS: usize = 30;
 
@@ -158,6 +158,88 @@ impl Histogram {
             ..TensorProto::default()
         };
         tensor_value(tag, PLUGIN, Vec::new(), DataClass::Tensor, tensor)
+    }
+
+    /// The histogram in a value of either form; `None` where there is none.
+    pub(crate) fn from_value(value: Value) -> Option<Self> {
+        match value.value? {
+            value::Value::Tensor(tensor) => Self::from_tensor(&tensor),
+            value::Value::Histo(histo) => Self::from_proto(&histo),
+            _ => None,
+        }
+    }
+
+    /// The histogram in a tensor of rows (left, right, count), of 64-bit or 32-bit floats; `None`
+    /// for any other.
+    pub fn from_tensor(tensor: &TensorProto) -> Option<Self> {
+        let content = &tensor.tensor_content[..];
+        let numbers: Vec<f64> = match DataType::try_from(tensor.dtype) {
+            Ok(DataType::DtDouble) if content.is_empty() => tensor.double_val.clone(),
+            Ok(DataType::DtDouble) => content
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&bytes| f64::from_le_bytes(bytes))
+                .collect(),
+            Ok(DataType::DtFloat) if content.is_empty() => tensor
+                .float_val
+                .iter()
+                .map(|&number| number.into())
+                .collect(),
+            Ok(DataType::DtFloat) => content
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes).into())
+                .collect(),
+            _ => return None,
+        };
+        let (rows, []) = numbers.as_chunks() else {
+            return None;
+        };
+        let bucket = |&[left, right, count]: &[f64; 3]| Bucket { left, right, count };
+        let buckets = rows.iter().map(bucket).collect();
+        Some(Self {
+            buckets,
+            non_finite: 0,
+        })
+    }
+
+    /// The histogram in the old form, which gives right edges alone: empty buckets at both ends are
+    /// left out, and the least and the largest value bound the rest. `None` where there are not as
+    /// many counts as edges. Source: `data_compat.py` in
+    /// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard>.
+    fn from_proto(histo: &HistogramProto) -> Option<Self> {
+        let (limits, counts) = (&histo.bucket_limit, &histo.bucket);
+        if limits.len() != counts.len() {
+            return None;
+        }
+        let filled = |count: &f64| *count > 0.0;
+        let mut buckets = Vec::new();
+        if let (Some(first), Some(last)) = (
+            counts.iter().position(filled),
+            counts.iter().rposition(filled),
+        ) {
+            for index in first..=last {
+                buckets.push(Bucket {
+                    left: if index == first {
+                        histo.min
+                    } else {
+                        limits[index - 1]
+                    },
+                    right: if index == last {
+                        histo.max
+                    } else {
+                        limits[index]
+                    },
+                    count: counts[index],
+                });
+            }
+        }
+        Some(Self {
+            buckets,
+            non_finite: 0,
+        })
     }
 }
 

@@ -1,12 +1,12 @@
 //! Images: pictures of one size, each an encoded file.
 
-use crate::tb::proto::summary::Value;
+use crate::tb::proto::summary::{Value, value};
 use crate::tb::proto::{
     DataClass, DataType, TensorProto, TensorShapeProto, tensor_shape_proto::Dim,
 };
 use crate::tb::summary::tensor_value;
 
-const PLUGIN: &str = "images";
+pub(super) const PLUGIN: &str = "images";
 
 /// The images of one value. TensorBoard shows each as a sample of its own, next to the size that is
 /// said here.
@@ -58,12 +58,24 @@ impl Images {
             files: files.to_vec(),
         })
     }
+
+    /// The images in a value of either form; `None` where there are none.
+    pub(crate) fn from_value(value: Value) -> Option<Self> {
+        match value.value? {
+            value::Value::Tensor(tensor) => Self::from_tensor(&tensor),
+            value::Value::Image(image) => Some(Self {
+                width: image.width.try_into().ok()?,
+                height: image.height.try_into().ok()?,
+                files: vec![image.encoded_image_string],
+            }),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tb::proto::summary::value;
 
     #[test]
     fn images_come_back_and_other_tensors_do_not() {

@@ -8,7 +8,7 @@ use crate::tb::proto::{self, DataClass, DataType, MarginChartContent, MultilineC
 use crate::tb::proto::{TensorProto, TensorShapeProto};
 use crate::tb::summary::{Misfit, tensor_value};
 
-const PLUGIN: &str = "custom_scalars";
+pub(super) const PLUGIN: &str = "custom_scalars";
 const TAG: &str = "custom_scalars__config__";
 
 /// What the Custom Scalars page shows: categories of charts. The layouts of all runs are put

@@ -7,7 +7,7 @@ use crate::tb::proto::summary::Value;
 use crate::tb::proto::{DataClass, DataType, MeshPluginData, TensorProto};
 use crate::tb::summary::{Misfit, shape, tensor_value};
 
-const PLUGIN: &str = "mesh";
+pub(super) const PLUGIN: &str = "mesh";
 
 /// Points in space, with triangles between them and colours where these are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -77,22 +77,73 @@ fn plugin_name(metadata: Option<&SummaryMetadata>) -> &str {
         .map_or("", |plugin| plugin.plugin_name.as_str())
 }
 
-/// What a series of the reader holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+/// What a series holds. The first value of a tag decides it.
+///
+/// ```
+/// use cnn_tb::tb::Kind;
+/// assert_eq!(Kind::PrCurve.name(), "pr_curve");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One number a step.
     Scalar,
+    /// Markdown.
     Text,
-    /// Anything else.
+    /// Encoded pictures.
+    Image,
+    /// Encoded clips.
+    Audio,
+    /// Buckets with counts.
+    Histogram,
+    /// Precision and recall by threshold.
+    PrCurve,
+    /// Vertices, faces or colours.
+    Mesh,
+    /// A graph of operations, or what one step of it cost.
+    Graph,
+    /// How the page of custom scalars is laid out.
+    Layout,
+    /// Anything else: a tensor without plugin, or of one that is not known here.
     Other,
 }
 
 impl Kind {
+    /// In lower case, as it stands in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Histogram => "histogram",
+            Self::PrCurve => "pr_curve",
+            Self::Mesh => "mesh",
+            Self::Graph => "graph",
+            Self::Layout => "layout",
+            Self::Other => "other",
+        }
+    }
+
     /// What the metadata of a tag's first value makes of the tag.
     pub(crate) fn of(metadata: Option<&SummaryMetadata>) -> Self {
         match plugin_name(metadata) {
             scalar::PLUGIN => Self::Scalar,
             text::PLUGIN => Self::Text,
+            image::PLUGIN => Self::Image,
+            audio::PLUGIN => Self::Audio,
+            histogram::PLUGIN => Self::Histogram,
+            pr_curve::PLUGIN => Self::PrCurve,
+            mesh::PLUGIN => Self::Mesh,
+            layout::PLUGIN => Self::Layout,
+            name if name.starts_with("graph") => Self::Graph,
             _ => Self::Other,
         }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -6,7 +6,7 @@ use crate::tb::proto::summary::Value;
 use crate::tb::proto::{DataClass, DataType, PrCurvePluginData, TensorProto};
 use crate::tb::summary::{Misfit, shape, tensor_value};
 
-const PLUGIN: &str = "pr_curves";
+pub(super) const PLUGIN: &str = "pr_curves";
 /// What counts are divided by at least.
 const MIN_COUNT: f64 = 1e-7;
 /// How far beyond 0 and 1 rounding may take a score.
