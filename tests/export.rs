@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use cnn_tb::tb::image::Image;
 use cnn_tb::tb::{Durability, HParam, SummaryWriter, WriterOptions};
 use serde_json::{Value, json};
 
@@ -212,7 +213,7 @@ fn a_format_that_is_not_there_is_an_error_that_lists_those_that_are() {
             stderr(&output),
             format!(
                 "error: {name} says no format by its extension\n  \
-                 there are .csv and .jsonl; or say it: --format csv, --format jsonl\n"
+                 there are .csv and .jsonl; or say it: --format csv, jsonl or, for images, png\n"
             )
         );
         assert_eq!(output.status.code(), Some(2));
@@ -513,4 +514,192 @@ fn an_interrupted_export_leaves_what_was_there() {
         );
     }
     panic!("no export was interrupted");
+}
+
+/// One picture for each grey value, all different.
+fn picture(grey: u8) -> Image {
+    Image::from_u8_hwc(&[grey; 12], [4, 3, 1]).unwrap()
+}
+
+/// The paths of all files below `directory`, relative to it, in order.
+fn files_below(directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(path) = left.pop() {
+        match fs::read_dir(&path) {
+            Ok(entries) => left.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => files.push(path.strip_prefix(directory).unwrap().to_owned()),
+        }
+    }
+    let mut files: Vec<String> = files
+        .iter()
+        .map(|path| path.to_str().unwrap().replace('\\', "/"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn images_become_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = SummaryWriter::create(directory.path().join("runs/a")).unwrap();
+    run.add_hparams([("seed", HParam::from(1))]).unwrap();
+    run.add_image("digit", &picture(1), 0).unwrap();
+    run.add_image("digit", &picture(2), 1_000).unwrap();
+    run.add_images("samples/batch", &[picture(3), picture(4)], 7)
+        .unwrap();
+    let delay = std::time::Duration::from_millis(100);
+    run.add_video("film", &[picture(5), picture(6)], delay, 0)
+        .unwrap();
+    run.add_scalar("loss", 0.5, 0).unwrap();
+    let child = run.child("validation").unwrap();
+    child.add_image("digit", &picture(7), 0).unwrap();
+    run.finish().unwrap();
+
+    let all = [
+        ("a/digit/00000000.png", Some(1)),
+        ("a/digit/00001000.png", Some(2)),
+        ("a/film/00000000.gif", None),
+        ("a/samples_batch/00000007_0.png", Some(3)),
+        ("a/samples_batch/00000007_1.png", Some(4)),
+        ("a/validation_digit/00000000.png", Some(7)),
+    ];
+    for (arguments, tags, files) in [
+        (&["--format", "png"][..], "4 tags", &all[..]),
+        (&["--kind", "image"], "4 tags", &all[..]),
+        (&["--kind", "image", "--tag", "digit"], "1 tag", &all[..2]),
+    ] {
+        let target = directory.path().join("images");
+        let arguments = [&["runs", "-o", "images"], arguments].concat();
+        let output = output(&arguments, directory.path());
+        assert_eq!(
+            (stdout(&output), output.status.code()),
+            ("", Some(0)),
+            "{output:?}"
+        );
+        let start = format!(
+            "1 run, {tags}, {} images, none sampled → images (",
+            files.len()
+        );
+        assert!(stderr(&output).starts_with(&start), "{output:?}");
+        assert_eq!(
+            files_below(&target),
+            files.iter().map(|(path, _)| *path).collect::<Vec<_>>()
+        );
+        for (path, grey) in files {
+            let file = fs::read(target.join(path)).unwrap();
+            match grey {
+                Some(grey) => assert_eq!(file, picture(*grey).to_png().unwrap()),
+                None => assert!(file.starts_with(b"GIF89a")),
+            }
+        }
+        fs::remove_dir_all(target).unwrap();
+    }
+}
+
+#[test]
+fn another_image_is_only_replaced_when_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = SummaryWriter::create(directory.path().join("runs/a")).unwrap();
+    for step in 0..3_u8 {
+        writer.add_image("digit", &picture(step), step).unwrap();
+    }
+    writer.finish().unwrap();
+    let export = |arguments: &[&str]| {
+        let arguments = [&["runs", "--format", "png", "-o", "images"], arguments].concat();
+        output(&arguments, directory.path())
+    };
+    let path = directory.path().join("images/a/digit/00000001.png");
+    assert_eq!(export(&[]).status.code(), Some(0));
+    // What is there is what would be written.
+    assert_eq!(export(&[]).status.code(), Some(0));
+    fs::write(&path, "another").unwrap();
+    let refused = export(&[]);
+    assert!(
+        stderr(&refused).starts_with("1 run, 1 tag, 2 images, "),
+        "{refused:?}"
+    );
+    assert!(
+        stderr(&refused).ends_with(
+            "warning: 1 image not written where another file is already; \
+             --overwrite replaces those\n"
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(fs::read(&path).unwrap(), b"another");
+    assert_eq!(export(&["--overwrite"]).status.code(), Some(0));
+    assert_eq!(fs::read(&path).unwrap(), picture(1).to_png().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn images_of_any_name_stay_in_their_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = SummaryWriter::create(directory.path().join("runs/a\u{1b}[2J")).unwrap();
+    let mut tags = hostile_names();
+    let more = [
+        "../../escape",
+        "/escape",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "a_b",
+        "A_B",
+        "nul",
+        "-rf",
+    ];
+    tags.extend(more.map(str::to_owned));
+    for tag in &tags {
+        writer.add_image(tag, &picture(1), 0).unwrap();
+    }
+    writer.finish().unwrap();
+    let output = output(
+        &["runs", "--format", "png", "-o", "images"],
+        directory.path(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let files = files_below(&directory.path().join("images"));
+    assert_eq!(files.len(), tags.len());
+    let mut folded: Vec<String> = files.iter().map(|path| path.to_lowercase()).collect();
+    folded.sort();
+    folded.dedup();
+    assert_eq!(folded.len(), tags.len());
+    for path in files {
+        let parts: Vec<&str> = path.split('/').collect();
+        assert_eq!(
+            (parts.len(), parts[0], parts[2]),
+            (3, "a_[2J", "00000000.png")
+        );
+        assert!(
+            parts[1].len() <= 100 && !parts[1].contains(char::is_control),
+            "{path:?}"
+        );
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn images_are_no_table() {
+    for arguments in [
+        &["--kind", "image"][..],
+        &["--kind", "image", "-o", "images", "--json"],
+        &["--kind", "text", "-o", "images", "--format", "png"],
+        &["--format", "png", "-o", "images", "--wide"],
+    ] {
+        let output = output(&[&["pytorch"], arguments].concat(), golden());
+        assert_eq!(
+            stderr(&output),
+            "error: images become files in a directory, and nothing else does\n  \
+             export them by --format png -o DIR, without --wide and --hparams\n"
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+    let none = output(&["pytorch", "--format", "png", "-o", "images"], golden());
+    assert_eq!(
+        (stderr(&none), none.status.code()),
+        ("warning: there is no image in 3 runs\n", Some(1))
+    );
+    assert!(!golden().join("images").exists());
 }

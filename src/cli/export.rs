@@ -1,21 +1,22 @@
-//! `cnn-tb export`: every point of many runs in one file.
+//! `cnn-tb export`: every point of many runs in one file, every image in a file of its own.
 
+mod images;
+mod table;
 mod target;
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use cnn_tb::report::export::{self, Cell, Layout, Series, Written};
-use cnn_tb::tb::Run;
+use cnn_tb::report::export::{self, Layout, Series};
 use console::truncate_str;
 
 use crate::cli::Outcome;
-use crate::cli::output::{self, Advised, escape};
-use crate::cli::selection::{Selected, Selection, Tags};
-use crate::cli::units::{duration, thousands};
+use crate::cli::output::{Advised, escape};
+use crate::cli::selection::{Selection, Tags};
+use crate::cli::units::thousands;
 
 /// Write all points of all runs into one file, for pandas, R or a spreadsheet.
 ///
@@ -24,6 +25,9 @@ use crate::cli::units::{duration, thousands};
 /// same 32-bit number again. Names are kept as they are, quoted where they must be.
 ///
 /// A file that is there already is replaced when all is written, and not before.
+///
+/// Images become files of their own (--format png -o DIR), as they were logged, at
+/// DIR/run/tag/step.png; what no file system takes of a name becomes "_".
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,11 +37,11 @@ pub struct Args {
     #[command(flatten)]
     tags: Tags,
 
-    /// What to export
-    #[arg(long, value_name = "KIND", default_value = "scalar")]
-    kind: Kind,
+    /// What to export [default: image with --format png, else scalar]
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
 
-    /// How to write it [default: by the extension of the file, else csv]
+    /// How to write it [default: png for images, else by the extension of the file, else csv]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -53,9 +57,13 @@ pub struct Args {
     #[arg(long, conflicts_with = "wide")]
     hparams: bool,
 
-    /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    /// Write to this file instead of standard output; images into this directory
+    #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+
+    /// Replace images that are there already
+    #[arg(long)]
+    overwrite: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,6 +72,8 @@ enum Kind {
     Scalar,
     /// Texts
     Text,
+    /// Images, each a file of its own
+    Image,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,6 +82,8 @@ enum Format {
     Csv,
     /// A JSON object a line; what is no number is null
     Jsonl,
+    /// Images as they were logged, mostly as PNG
+    Png,
 }
 
 const EXAMPLES: &str = "\
@@ -82,38 +94,62 @@ Examples:
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let format = args.format()?;
+    let what = args.what()?;
     let selected = args.selection.read()?;
     if selected.runs.is_empty() {
         return Ok(Outcome::No);
     }
-    match args.kind {
-        Kind::Scalar => table(args, format, started, &selected, Series::scalars),
-        Kind::Text => table(args, format, started, &selected, Series::texts),
+    match what {
+        What::Scalars(format) => {
+            table::export(args, "scalar", format, started, &selected, Series::scalars)
+        }
+        What::Texts(format) => {
+            table::export(args, "text", format, started, &selected, Series::texts)
+        }
+        What::Images(directory) => images::export(args, directory, started, &selected),
     }
 }
 
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Text => "text",
-        }
-    }
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Scalars(export::Format),
+    Texts(export::Format),
+    /// Into this directory.
+    Images(&'a Path),
 }
 
 impl Args {
-    fn format(&self) -> anyhow::Result<export::Format> {
-        let format = match (self.format, &self.output) {
-            (Some(format), _) => format,
-            (None, _) if self.json => Format::Jsonl,
-            (None, Some(path)) => format_of(path)?,
-            (None, None) => Format::Csv,
-        };
-        Ok(match format {
+    fn what(&self) -> anyhow::Result<What<'_>> {
+        let format = match self.format()? {
             Format::Csv => export::Format::Csv,
             Format::Jsonl => export::Format::JsonLines,
-        })
+            Format::Png => return self.images(),
+        };
+        match self.kind {
+            None | Some(Kind::Scalar) => Ok(What::Scalars(format)),
+            Some(Kind::Text) => Ok(What::Texts(format)),
+            Some(Kind::Image) => Err(images_advice()),
+        }
+    }
+
+    fn images(&self) -> anyhow::Result<What<'_>> {
+        match (self.kind, &self.output) {
+            (None | Some(Kind::Image), Some(directory)) if !self.wide && !self.hparams => {
+                Ok(What::Images(directory))
+            }
+            _ => Err(images_advice()),
+        }
+    }
+
+    fn format(&self) -> anyhow::Result<Format> {
+        match (self.format, &self.output) {
+            (Some(format), _) => Ok(format),
+            (None, _) if self.json => Ok(Format::Jsonl),
+            (None, _) if self.kind == Some(Kind::Image) => Ok(Format::Png),
+            (None, Some(path)) => format_of(path),
+            (None, None) => Ok(Format::Csv),
+        }
     }
 
     fn layout(&self) -> Layout {
@@ -126,6 +162,14 @@ impl Args {
     }
 }
 
+fn images_advice() -> anyhow::Error {
+    Advised::new(
+        "images become files in a directory, and nothing else does",
+        "export them by --format png -o DIR, without --wide and --hparams",
+    )
+    .into()
+}
+
 /// The format that the file's extension names.
 fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path.extension().unwrap_or_default();
@@ -134,50 +178,10 @@ fn format_of(path: &Path) -> anyhow::Result<Format> {
         Some("jsonl") => Ok(Format::Jsonl),
         _ => Err(Advised::new(
             format!("{} says no format by its extension", path.display()),
-            "there are .csv and .jsonl; or say it: --format csv, --format jsonl",
+            "there are .csv and .jsonl; or say it: --format csv, jsonl or, for images, png",
         )
         .into()),
     }
-}
-
-/// Writes the series that `series_of` finds in each run.
-fn table<'a, T: Cell + 'a>(
-    args: &Args,
-    format: export::Format,
-    started: Instant,
-    selected: &'a Selected,
-    series_of: impl Fn(&'a Run, &str) -> Vec<Series<'a, T>>,
-) -> anyhow::Result<Outcome> {
-    let named = selected.runs.iter().zip(&selected.names);
-    let (series, others): (Vec<_>, Vec<_>) = named
-        .flat_map(|(run, name)| series_of(run, name))
-        .partition(|series| args.tags.matches(&series.tag));
-    let (kind, runs) = (args.kind.name(), selected.runs.len());
-    if series.is_empty() {
-        let known = others.iter().map(|series| series.tag.as_str()).collect();
-        output::warn(&why_nothing(kind, runs, &known));
-        return Ok(Outcome::No);
-    }
-    let write = |out: &mut dyn Write| export::write(&series, args.layout(), format, out);
-    let written = match &args.output {
-        None => target::to_stdout(write)?,
-        Some(path) => match target::to_file(path, write)? {
-            Some(written) => {
-                say(&summary(args, &written, path, started));
-                written
-            }
-            None => return Ok(Outcome::Interrupted),
-        },
-    };
-    if written.runs < runs {
-        let (lacking, of) = (runs - written.runs, count(runs, "run"));
-        let fitting = if others.is_empty() { "" } else { " that fits" };
-        output::warn(&format!(
-            "{} of {of} had no {kind}{fitting}",
-            thousands(lacking)
-        ));
-    }
-    Ok(Outcome::Done)
 }
 
 /// What is said where no series is chosen.
@@ -196,32 +200,6 @@ fn why_nothing(kind: &str, runs: usize, known: &BTreeSet<&str>) -> String {
     };
     let shown = shown.join(", ");
     format!("no {kind} in {runs} fits --tag; there are {shown}{more}")
-}
-
-/// `500 runs, 2 tags, 1,910,000 points, none sampled → all.csv (104 MB, …) in 1.1 s`
-fn summary(args: &Args, written: &Written, path: &Path, started: Instant) -> String {
-    let series = written.columns.len() - 1;
-    let columns = match args.layout() {
-        Layout::Wide => format!("step and {}", count(series, "column")),
-        Layout::Long { hparams: false } => written.columns.join(","),
-        Layout::Long { hparams: true } => {
-            let (all, hparams) = written.columns.split_at(Layout::LONG_COLUMNS.len());
-            format!(
-                "{} and {}",
-                all.join(","),
-                count(hparams.len(), "hyper-parameter")
-            )
-        }
-    };
-    format!(
-        "{}, {}, {}, none sampled → {} ({}, {columns}) in {}",
-        count(written.runs, "run"),
-        count(written.tags, "tag"),
-        count(written.points, "point"),
-        path.display(),
-        size(written.bytes),
-        duration(started.elapsed().as_secs_f64()),
-    )
 }
 
 /// `1 run`, `1,000 runs`

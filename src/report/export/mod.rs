@@ -31,15 +31,17 @@
 
 mod file_name;
 mod format;
+mod images;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
-use crate::tb::{HParam, Point, Run};
+use crate::tb::{HParam, Kind, Point, Run};
 
 pub use file_name::FileNames;
 pub use format::{Cell, Format};
+pub use images::{ImageFile, image_files, image_series};
 use rows::Rows;
 
 /// A series to be exported, under the names that the file shall show.
@@ -68,21 +70,21 @@ impl<'a> Series<'a> {
 impl<'a> Series<'a, String> {
     /// The texts of `run` and its children; the run is called `name`.
     pub fn texts(run: &'a Run, name: &str) -> Vec<Self> {
-        let own = run.text_tags().map(str::to_owned);
-        let in_child = |child: &'a Run| {
-            let address = move |tag| format!("{}/{tag}", child.name());
-            child.text_tags().map(address)
+        let of_tag = |tag: String| {
+            let points = run.texts(&tag).ok()?;
+            Some(Self::of(run, name, tag, points))
         };
-        let tags: BTreeSet<String> = own
-            .chain(run.children().iter().flat_map(in_child))
-            .collect();
-        tags.into_iter()
-            .filter_map(|tag| {
-                let points = run.texts(&tag).ok()?;
-                Some(Self::of(run, name, tag, points))
-            })
+        tags(run, Kind::Text)
+            .into_iter()
+            .filter_map(of_tag)
             .collect()
     }
+}
+
+/// The names of all series of a kind, in order.
+fn tags(run: &Run, kind: Kind) -> BTreeSet<String> {
+    let series = run.series().filter(|series| series.kind == kind);
+    series.map(|series| series.name).collect()
 }
 
 impl<'a, T> Series<'a, T> {
