@@ -3,6 +3,7 @@
 mod compare;
 #[cfg(feature = "train")]
 mod eval;
+mod export;
 mod output;
 #[cfg(feature = "train")]
 mod predict;
@@ -50,12 +51,11 @@ enum Command {
     #[cfg(feature = "train")]
     Predict(predict::Args),
     Compare(compare::Args),
+    Export(export::Args),
 }
 
 /// How a subcommand ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// The run tools alone are never interrupted, and do all or nothing.
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
 enum Outcome {
     /// What was asked for is done.
     Done = 0,
@@ -106,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
     }
 }
 

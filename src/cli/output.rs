@@ -19,30 +19,35 @@ pub fn print(text: &str) -> io::Result<()> {
 }
 
 /// Makes the file at `path`, or replaces it, by what `write` writes: under another name first, so
-/// that what was there stays until all is written.
+/// that what was there stays until all is written. What is no file, as a pipe or `/dev/null`, is
+/// written to as it is.
 ///
 /// # Errors
 /// What `write` or the file system says; `path` is then as it was.
-#[allow(dead_code)]
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fill(File::options().write(true).open(path), write).with_context(context);
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    let written = File::create_new(&part)
-        .map_err(anyhow::Error::from)
-        .and_then(|file| {
-            let mut file = BufWriter::new(file);
-            write(&mut file)?;
-            file.flush()?;
-            fs::rename(&part, path)?;
-            Ok(())
-        });
-    written
+    fill(File::create_new(&part), write)
+        .and_then(|()| Ok(fs::rename(&part, path)?))
         .inspect_err(|_| drop(fs::remove_file(&part)))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .with_context(context)
+}
+
+fn fill(
+    file: io::Result<File>,
+    write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(file?);
+    write(&mut file)?;
+    Ok(file.flush()?)
 }
 
 /// An error that knows what its reader can do about it.

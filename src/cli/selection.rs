@@ -22,7 +22,6 @@ pub struct Selection {
     name: Option<Regex>,
 }
 
-#[allow(dead_code)]
 /// The series that are named on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Tags {
