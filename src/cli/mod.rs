@@ -1,6 +1,7 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
 mod compare;
+mod doctor;
 #[cfg(feature = "train")]
 mod eval;
 mod output;
@@ -50,6 +51,7 @@ enum Command {
     #[cfg(feature = "train")]
     Predict(predict::Args),
     Compare(compare::Args),
+    Doctor(doctor::Args),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -106,6 +108,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
     }
 }
 

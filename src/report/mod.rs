@@ -1,4 +1,5 @@
 //! Analysis of runs: pure functions from runs to tables of values with a meaning.
 
 pub mod compare;
+pub mod doctor;
 pub mod metric;
