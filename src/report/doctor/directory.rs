@@ -110,6 +110,9 @@ impl Directory {
     /// Takes the event in the record at `offset`.
     pub(super) fn add(&mut self, offset: u64, payload: &[u8]) -> Result<(), ReadError> {
         if let Some(event) = ScalarEvent::decode(payload) {
+            if offset == 0 {
+                self.report_here(Cause::NoFileVersion);
+            }
             self.add_time(offset, event.wall_time, true)?;
             let given = Given {
                 plugin: scalar::PLUGIN,
@@ -121,8 +124,7 @@ impl Directory {
         }
         let event = decode_event(offset, payload)?;
         let has_values = matches!(event.what, Some(event::What::Summary(_)));
-        let is_first = offset == 0;
-        if is_first && !matches!(event.what, Some(event::What::FileVersion(_))) {
+        if offset == 0 && !matches!(event.what, Some(event::What::FileVersion(_))) {
             self.report_here(Cause::NoFileVersion);
         }
         self.add_time(offset, event.wall_time, has_values)?;

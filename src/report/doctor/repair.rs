@@ -136,7 +136,11 @@ impl Salvage {
     fn run(mut self) -> Result<Repaired, Failure> {
         let mut start = 0;
         while let Some((lost, why)) = self.copy_from(start)? {
-            let next = self.search.next_record(lost + 1).map_err(Failure::Read)?;
+            let end = self.search.length;
+            let next = self
+                .search
+                .next_record(lost + 1, end)
+                .map_err(Failure::Read)?;
             self.repaired.drop_part(lost, next, why);
             start = next;
         }
@@ -156,34 +160,33 @@ impl Salvage {
             let offset = start + records.offset();
             let why = match records.read() {
                 Ok(None) => return Ok(None),
-                Ok(Some(payload)) => match what_is_wrong(payload) {
-                    Some(why) => why,
-                    None => {
+                Ok(Some(payload)) => {
+                    let why = what_is_wrong(payload);
+                    if why.is_none() {
                         buffer.clear();
                         append_record(&mut buffer, payload);
                         self.output.write_all(&buffer).map_err(Failure::Write)?;
                         self.repaired.kept += 1;
+                    }
+                    let next = start + records.offset();
+                    why.map(|why| self.repaired.drop_part(offset, next, why));
+                    continue;
+                }
+                Err(RecordError::PayloadChecksum { .. }) => {
+                    let why = "a damaged payload".to_owned();
+                    let next = start + records.offset();
+                    if self.search.follows(offset, next).map_err(Failure::Read)? {
+                        self.repaired.drop_part(offset, next, why);
                         continue;
                     }
-                },
+                    why
+                }
+                Err(RecordError::LengthChecksum { .. }) => "a damaged length".to_owned(),
+                Err(RecordError::Truncated { .. }) => "a record cut short".to_owned(),
+                Err(RecordError::TooLong { found, .. }) => format!("a record of {found} bytes"),
                 Err(RecordError::Io { cause, .. }) => return Err(Failure::Read(cause)),
-                Err(RecordError::PayloadChecksum { .. }) => "a damaged payload".to_owned(),
-                Err(RecordError::LengthChecksum { .. }) => {
-                    return Ok(Some((offset, "a damaged length".to_owned())));
-                }
-                Err(RecordError::Truncated { .. }) => {
-                    return Ok(Some((offset, "a record cut short".to_owned())));
-                }
-                Err(RecordError::TooLong { found, .. }) => {
-                    return Ok(Some((offset, format!("a record of {found} bytes"))));
-                }
             };
-            // The length was right if the end or another record follows; else bytes are missing.
-            let next = start + records.offset();
-            if !self.search.is_header(next).map_err(Failure::Read)? {
-                return Ok(Some((offset, why)));
-            }
-            self.repaired.drop_part(offset, next, why);
+            return Ok(Some((offset, why)));
         }
     }
 }
@@ -213,31 +216,29 @@ struct Search {
 }
 
 impl Search {
-    /// Whether at `offset` there is a length that fits its checksum, or the end of the file.
-    fn is_header(&mut self, offset: u64) -> io::Result<bool> {
-        if offset == self.length {
-            return Ok(true);
+    /// Whether behind the damaged record at `offset` all goes on at `next`: the end or another record
+    /// is there, and none begins before, as where bytes are missing.
+    fn follows(&mut self, offset: u64, next: u64) -> io::Result<bool> {
+        if self.next_record(offset + 1, next)? < next {
+            return Ok(false);
         }
         let mut header = Vec::new();
-        self.file.seek(SeekFrom::Start(offset))?;
+        self.file.seek(SeekFrom::Start(next))?;
         let mut source = (&self.file).take(HEADER_BYTES as u64);
         source.read_to_end(&mut header)?;
-        Ok(payload_bytes(&header).is_some())
+        Ok(next == self.length || payload_bytes(&header).is_some())
     }
 
-    /// The first place at or after `from` where a good record begins; the file's end where there is
-    /// none.
-    fn next_record(&mut self, from: u64) -> io::Result<u64> {
-        let mut start = from;
+    /// The first place from `start` to before `end` where a good record begins; `end` where there
+    /// is none.
+    fn next_record(&mut self, mut start: u64, end: u64) -> io::Result<u64> {
         let mut chunk = Vec::new();
-        loop {
+        while start < end {
             chunk.clear();
             self.file.seek(SeekFrom::Start(start))?;
-            (&self.file)
-                .take(CHUNK_BYTES as u64)
-                .read_to_end(&mut chunk)?;
-            for (index, window) in chunk.windows(HEADER_BYTES).enumerate() {
-                let offset = start + index as u64;
+            let mut source = (&self.file).take(CHUNK_BYTES as u64);
+            source.read_to_end(&mut chunk)?;
+            for (offset, window) in (start..end).zip(chunk.windows(HEADER_BYTES)) {
                 if let Some(bytes) = payload_bytes(window)
                     && self.is_record(offset, bytes)?
                 {
@@ -245,11 +246,12 @@ impl Search {
                 }
             }
             if chunk.len() < CHUNK_BYTES {
-                return Ok(self.length);
+                break;
             }
             // A header may lie across two chunks.
             start += (chunk.len() - (HEADER_BYTES - 1)) as u64;
         }
+        Ok(end)
     }
 
     /// Whether the record at `offset`, of whose payload the length is known, is whole and good.
