@@ -34,8 +34,7 @@ pub struct Args {
     /// Copy the good records of FILE to OUT, a new file, and say what was left out
     ///
     /// The name of OUT must contain `tfevents`, else TensorBoard passes it over. FILE stays as it
-    /// is: move it away, else TensorBoard reads both. The exit code is 1 where something was left
-    /// out.
+    /// is: move it away, else TensorBoard reads both.
     #[arg(long, num_args = 2, value_names = ["OUT", "FILE"], conflicts_with = "logdir")]
     repair: Option<Vec<PathBuf>>,
 
@@ -251,10 +250,7 @@ fn repair(args: &Args, from: &Path, to: &Path) -> anyhow::Result<Outcome> {
         true => repaired_json(&repaired),
         false => repaired_text(to, &repaired),
     })?;
-    Ok(match repaired.dropped.is_empty() {
-        true => Outcome::Done,
-        false => Outcome::No,
-    })
+    Ok(Outcome::Done)
 }
 
 fn repaired_text(to: &Path, repaired: &Repaired) -> String {

@@ -161,15 +161,18 @@ impl Salvage {
             let why = match records.read() {
                 Ok(None) => return Ok(None),
                 Ok(Some(payload)) => {
-                    let why = what_is_wrong(payload);
-                    if why.is_none() {
-                        buffer.clear();
-                        append_record(&mut buffer, payload);
-                        self.output.write_all(&buffer).map_err(Failure::Write)?;
-                        self.repaired.kept += 1;
+                    match what_is_wrong(payload) {
+                        Some(why) => {
+                            let next = start + records.offset();
+                            self.repaired.drop_part(offset, next, why);
+                        }
+                        None => {
+                            buffer.clear();
+                            append_record(&mut buffer, payload);
+                            self.output.write_all(&buffer).map_err(Failure::Write)?;
+                            self.repaired.kept += 1;
+                        }
                     }
-                    let next = start + records.offset();
-                    why.map(|why| self.repaired.drop_part(offset, next, why));
                     continue;
                 }
                 Err(RecordError::PayloadChecksum { .. }) => {
