@@ -214,6 +214,9 @@ impl Directory {
             Some(value::Value::Histo(_)) => "histograms",
             Some(value::Value::Tensor(_)) | None => named,
         };
+        if value.value.is_none() && plugin.is_empty() {
+            return;
+        }
         let is_scalar = match plugin {
             "" => self.plugin_of(&value.tag) == Some(scalar::PLUGIN),
             plugin => plugin == scalar::PLUGIN,

@@ -29,17 +29,20 @@ pub use repair::{Dropped, RepairError, Repaired, repair};
 /// There is nothing at `path`, or it cannot be listed. What cannot be read below it is a finding.
 ///
 /// ```
+/// use std::time::{SystemTime, UNIX_EPOCH};
+///
 /// use cnn_tb::report::doctor::{Cause, examine};
 /// use cnn_tb::tb::SummaryWriter;
 /// # let directory = tempfile::tempdir()?;
 /// # let runs = directory.path();
 /// let writer = SummaryWriter::create(runs.join("exp1"))?;
 /// for step in [1, 2, 3, 2] {
-///     writer.at(1e9).add_scalar("loss", 0.5, step)?;
+///     writer.add_scalar("loss", 0.5, step)?;
 /// }
 /// writer.finish()?;
 ///
-/// let findings = examine(runs, 2e9)?;
+/// let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+/// let findings = examine(runs, now.as_secs_f64())?;
 /// assert_eq!(findings[0].run, "exp1");
 /// let Cause::StepsGoBack { tag, from: 3, to: 2, erased: 2, .. } = &findings[0].cause else {
 ///     panic!("{findings:?}");
