@@ -1,18 +1,21 @@
 //! The event files of one directory, which is one run of TensorBoard's, read once and in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::report::doctor::columns::Trial;
-use crate::report::doctor::file::{self, Span};
-use crate::report::doctor::finding::{Cause, Finding, Kept};
-use crate::report::doctor::series::{Given, Series, kept};
+use crate::report::doctor::file;
+use crate::report::doctor::finding::{Cause, Finding};
+use crate::report::doctor::given::Given;
+use crate::report::doctor::samples;
+use crate::report::doctor::series::Series;
+use crate::report::doctor::span::{self, Span};
 use crate::report::doctor::walk::Found;
-use crate::tb::event_file::secs_in;
 use crate::tb::proto::session_log::SessionStatus;
-use crate::tb::proto::summary::{Value, value};
-use crate::tb::proto::{DataType, SessionLog, TensorProto, event};
+use crate::tb::proto::summary::Value;
+use crate::tb::proto::{SessionLog, event};
 use crate::tb::reader::{ReadError, decode_event};
 use crate::tb::scalar_event::ScalarEvent;
 use crate::tb::summary::{hparams, scalar};
@@ -23,13 +26,12 @@ const CLOCK_TOLERANCE_SECS: f64 = 10.0;
 const FUTURE_TOLERANCE_SECS: f64 = 3600.0;
 /// The end of 1970: earlier wall times are no clock's.
 const UNSET_SECS: f64 = 365.0 * 86_400.0;
-/// Two files that overlap by less follow each other.
-const OVERLAP_TOLERANCE_SECS: f64 = 1.0;
 
 /// Looks at the files of `found`; `now_secs` is the time in seconds since the Unix epoch.
 pub(super) fn examine(found: &Found, now_secs: f64) -> (Vec<Finding>, Trial) {
     let mut directory = Directory {
         now_secs,
+        clock: UNSET_SECS..=now_secs + FUTURE_TOLERANCE_SECS,
         findings: Vec::new(),
         of_this_file: 0,
         trial: Trial {
@@ -60,6 +62,8 @@ pub(super) fn examine(found: &Found, now_secs: f64) -> (Vec<Finding>, Trial) {
 /// One run while its files are read, in the order of their names.
 pub(super) struct Directory {
     pub now_secs: f64,
+    /// The wall times that a clock may give.
+    clock: RangeInclusive<f64>,
     findings: Vec<Finding>,
     /// Where in `findings` those of the file that is read begin.
     of_this_file: usize,
@@ -84,21 +88,23 @@ impl Directory {
         self.files.push(Span::new(path));
     }
 
-    /// Notes a finding; of some causes a file is noted once, with the count of cases.
-    pub(super) fn report(&mut self, path: &Path, cause: Cause) {
-        let of_this_file = &mut self.findings[self.of_this_file..];
-        let is_same = |finding: &&mut Finding| {
-            finding.path == path && mem::discriminant(&finding.cause) == mem::discriminant(&cause)
-        };
-        let same = of_this_file.iter_mut().find(is_same);
-        match same.and_then(|finding| finding.cause.more_mut()) {
-            Some(more) => *more += 1,
-            None => self.findings.push(Finding {
-                run: self.trial.run.clone(),
-                path: path.to_owned(),
-                cause,
-            }),
+    /// Notes a finding; of causes that are counted only the first one in a file.
+    pub(super) fn report(&mut self, path: &Path, mut cause: Cause) {
+        if cause.more_mut().is_some() {
+            let of_this_file = &mut self.findings[self.of_this_file..];
+            let kind = mem::discriminant(&cause);
+            let is_same = |finding: &&mut Finding| mem::discriminant(&finding.cause) == kind;
+            let same = of_this_file.iter_mut().find(is_same);
+            if let Some(more) = same.and_then(|finding| finding.cause.more_mut()) {
+                *more += 1;
+                return;
+            }
         }
+        self.findings.push(Finding {
+            run: self.trial.run.clone(),
+            path: path.to_owned(),
+            cause,
+        });
     }
 
     fn report_here(&mut self, cause: Cause) {
@@ -114,12 +120,7 @@ impl Directory {
                 self.report_here(Cause::NoFileVersion);
             }
             self.add_time(offset, event.wall_time, true)?;
-            let given = Given {
-                plugin: scalar::PLUGIN,
-                unfit: None,
-                is_finite: event.value.is_finite(),
-            };
-            self.add_value(event.tag, event.step, given);
+            self.add_value(event.tag, event.step, Given::scalar(event.value));
             return Ok(());
         }
         let event = decode_event(offset, payload)?;
@@ -149,14 +150,14 @@ impl Directory {
         if !found.is_finite() {
             return Err(ReadError::WallTime { offset, found });
         }
-        if found > self.now_secs + FUTURE_TOLERANCE_SECS {
+        if found > *self.clock.end() {
             self.report_here(Cause::ClockAhead {
                 offset,
                 found,
                 more: 0,
             });
         }
-        if found < UNSET_SECS {
+        if found < *self.clock.start() {
             self.report_here(Cause::ClockUnset {
                 offset,
                 found,
@@ -166,7 +167,7 @@ impl Directory {
         let Some(file) = self.files.last_mut() else {
             return Ok(());
         };
-        let from = file.add(found, has_values);
+        let from = file.add(found, has_values, &self.clock);
         if found < from - CLOCK_TOLERANCE_SECS {
             self.report_here(Cause::ClockBack {
                 offset,
@@ -205,46 +206,10 @@ impl Directory {
         if let Some(experiment) = hparams::experiment(&value.tag, metadata) {
             self.trial.columns.get_or_insert(experiment.into());
         }
-        let named = metadata.and_then(|metadata| metadata.plugin_data.as_ref());
-        let named = named.map_or("", |data| data.plugin_name.as_str());
-        let plugin = match value.value {
-            Some(value::Value::SimpleValue(_)) => scalar::PLUGIN,
-            Some(value::Value::Image(_)) => "images",
-            Some(value::Value::Audio(_)) => "audio",
-            Some(value::Value::Histo(_)) => "histograms",
-            Some(value::Value::Tensor(_)) | None => named,
-        };
-        if value.value.is_none() && plugin.is_empty() {
-            return;
+        let series = self.tags.get(&value.tag).map(|&index| &self.series[index]);
+        if let Some(given) = Given::of(value, series.map(|series| series.plugin.as_str())) {
+            self.add_value(&value.tag, step, given);
         }
-        let is_scalar = match plugin {
-            "" => self.plugin_of(&value.tag) == Some(scalar::PLUGIN),
-            plugin => plugin == scalar::PLUGIN,
-        };
-        let (mut unfit, mut is_finite) = (None, true);
-        match &value.value {
-            Some(value::Value::SimpleValue(number)) => is_finite = number.is_finite(),
-            Some(value::Value::Tensor(tensor)) if is_scalar => {
-                unfit = unfit_form(tensor);
-                is_finite = scalar::from_tensor(tensor).is_none_or(f32::is_finite);
-            }
-            _ => {}
-        }
-        let unfit = unfit.as_deref();
-        self.add_value(
-            &value.tag,
-            step,
-            Given {
-                plugin,
-                unfit,
-                is_finite,
-            },
-        );
-    }
-
-    fn plugin_of(&self, tag: &str) -> Option<&str> {
-        let index = *self.tags.get(tag)?;
-        Some(&self.series[index].plugin)
     }
 
     fn add_value(&mut self, tag: &str, step: i64, given: Given) {
@@ -264,114 +229,35 @@ impl Directory {
         self.files[number].erased += erased;
     }
 
+    /// Says what can be said once all files are read.
     fn finish(mut self) -> (Vec<Finding>, Trial) {
         self.of_this_file = self.findings.len();
-        let explained = self.compare_files();
-        self.report_samples();
-        let mut series: Vec<Option<Series>> = self.series.drain(..).map(Some).collect();
-        for (tag, index) in mem::take(&mut self.tags) {
-            let Some(series) = series[index].take() else {
-                continue;
-            };
-            if series.plugin == scalar::PLUGIN {
-                self.trial.scalars.insert(tag.clone());
+        let files = mem::take(&mut self.files);
+        let mut explained = Vec::new();
+        for (number, cause) in span::causes(&files) {
+            if !matches!(cause, Cause::SameSecond { .. }) {
+                explained.push(number);
             }
-            for (file, cause) in series.causes(&tag, |file| explained.contains(&file)) {
-                let run = self.trial.run.clone();
-                let path = self.files[file].path.clone();
-                self.findings.push(Finding { run, path, cause });
+            self.report(&files[number].path, cause);
+        }
+        let of_tags = self
+            .tags
+            .iter()
+            .map(|(tag, &index)| (tag.as_str(), &self.series[index]));
+        let lengths = of_tags.map(|(tag, series)| (tag, series.plugin.as_str(), series.points()));
+        let directory = self.trial.path.clone();
+        for cause in samples::causes(lengths) {
+            self.report(&directory, cause);
+        }
+        for (tag, index) in mem::take(&mut self.tags) {
+            let causes = self.series[index].causes(&tag, |file| explained.contains(&file));
+            for (number, cause) in causes {
+                self.report(&files[number].path, cause);
+            }
+            if self.series[index].plugin == scalar::PLUGIN {
+                self.trial.scalars.insert(tag);
             }
         }
         (self.findings, self.trial)
     }
-
-    /// Notes files that were not written one after the other, in the order of their names; the
-    /// later one of each pair, by its number.
-    fn compare_files(&mut self) -> BTreeSet<usize> {
-        let mut explained = BTreeSet::new();
-        let files = mem::take(&mut self.files);
-        let with_values = files
-            .iter()
-            .enumerate()
-            .filter_map(|(number, file)| Some((number, file, file.values?)));
-        // Of the files so far the one that was written the longest, and the last one.
-        let mut latest: Option<(&Span, (f64, f64))> = None;
-        let mut last: Option<&Span> = None;
-        for (number, file, times) in with_values {
-            let overlap = latest.filter(|(_, other)| times.0 < other.1 - OVERLAP_TOLERANCE_SECS);
-            if let Some((other, other_times)) = overlap {
-                let (other, erased) = (other.path.clone(), file.erased);
-                let cause = match times.1 <= other_times.0 {
-                    true => Cause::FileOrder { other, erased },
-                    false => Cause::TwoWriters { other, erased },
-                };
-                self.report(&file.path, cause);
-                explained.insert(number);
-            } else if let Some(other) = last.filter(|other| has_same_second(file, other)) {
-                let other = other.path.clone();
-                self.report(&file.path, Cause::SameSecond { other });
-            }
-            if latest.is_none_or(|(_, other)| times.1 > other.1) {
-                latest = Some((file, times));
-            }
-            last = Some(file);
-        }
-        self.files = files;
-        explained
-    }
-
-    /// Notes, once for each plugin, series of more points than are kept.
-    fn report_samples(&mut self) {
-        let mut sampled: BTreeMap<&str, (&str, u64, u64, Kept)> = BTreeMap::new();
-        for (tag, &index) in &self.tags {
-            let series = &self.series[index];
-            let points = series.points();
-            let Some(kept) = kept(&series.plugin) else {
-                continue;
-            };
-            if points > kept.server.min(kept.python) {
-                let first = (tag.as_str(), 0, 0, kept);
-                let (longest, most, count, _) = sampled.entry(&series.plugin).or_insert(first);
-                *count += 1;
-                if points > *most {
-                    (*longest, *most) = (tag, points);
-                }
-            }
-        }
-        let cause =
-            |(plugin, (tag, points, series, kept)): (&str, (&str, _, _, _))| Cause::Sampled {
-                plugin: plugin.to_owned(),
-                tag: tag.to_owned(),
-                points,
-                kept,
-                series,
-            };
-        let causes: Vec<Cause> = sampled.into_iter().map(cause).collect();
-        let path = self.trial.path.clone();
-        for cause in causes {
-            let run = self.trial.run.clone();
-            let path = path.clone();
-            self.findings.push(Finding { run, path, cause });
-        }
-    }
-}
-
-fn has_same_second(one: &Span, other: &Span) -> bool {
-    let secs = |span: &Span| secs_in(&span.path.file_name()?.to_string_lossy());
-    secs(one).is_some_and(|one| secs(other) == Some(one))
-}
-
-/// The form of a scalar's tensor, where that is not one 32-bit float. Source: `data_compat.rs` in
-/// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/data/server>.
-fn unfit_form(tensor: &TensorProto) -> Option<String> {
-    let sizes = tensor.tensor_shape.iter().flat_map(|shape| &shape.dim);
-    let sizes: Vec<String> = sizes.map(|dim| dim.size.to_string()).collect();
-    if tensor.dtype == i32::from(DataType::DtFloat) && sizes.is_empty() {
-        return None;
-    }
-    let kind = DataType::try_from(tensor.dtype).map_or("DT_INVALID", |kind| kind.as_str_name());
-    Some(match sizes.is_empty() {
-        true => kind.to_owned(),
-        false => format!("{kind} of shape [{}]", sizes.join(", ")),
-    })
 }

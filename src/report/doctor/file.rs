@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use crate::report::doctor::directory::Directory;
@@ -17,40 +17,6 @@ use crate::tb::writer::LOCK_NAME;
 const LIVE_SECS: f64 = 600.0;
 /// How much of a file is read to see whether it holds events.
 const PROBE_BYTES: u64 = 4096;
-
-/// A file and the time in which it was written.
-#[derive(Debug)]
-pub(super) struct Span {
-    pub path: PathBuf,
-    /// The greatest wall time so far.
-    latest: f64,
-    /// The least and the greatest wall time of the events with values.
-    pub values: Option<(f64, f64)>,
-    /// How many points of other files its points erase.
-    pub erased: u64,
-}
-
-impl Span {
-    pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            latest: f64::NEG_INFINITY,
-            values: None,
-            erased: 0,
-        }
-    }
-
-    /// Adds a wall time; the greatest one before it.
-    pub(super) fn add(&mut self, wall_time: f64, has_values: bool) -> f64 {
-        if has_values {
-            let (first, last) = self.values.unwrap_or((wall_time, wall_time));
-            self.values = Some((first.min(wall_time), last.max(wall_time)));
-        }
-        let before = self.latest;
-        self.latest = before.max(wall_time);
-        before
-    }
-}
 
 /// Reads the file at `path` into its directory's state.
 pub(super) fn examine(path: &Path, directory: &mut Directory) {

@@ -9,8 +9,11 @@ mod columns;
 mod directory;
 mod file;
 mod finding;
+mod given;
 mod repair;
+mod samples;
 mod series;
+mod span;
 mod steps;
 mod walk;
 

@@ -1,37 +1,11 @@
 //! One tag of a run, as the data server would have it, and what was wrong with its points.
 
-use crate::report::doctor::finding::{Cause, Kept};
+use crate::report::doctor::finding::Cause;
+use crate::report::doctor::given::Given;
 use crate::report::doctor::steps::{Added, Steps};
 
 /// Plugins of which one point alone is shown, whichever others there are.
 const SINGLES: [&str; 2] = ["hparams", "custom_scalars"];
-
-/// How many points of a plugin's series are kept where `--samples_per_plugin` does not say it;
-/// `None` where it makes no difference. Sources: `data_ingester.py` in
-/// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/backend/event_processing>,
-/// `run.rs` in <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/data/server>.
-pub(super) fn kept(plugin: &str) -> Option<Kept> {
-    let kept = |server, python| Some(Kept { server, python });
-    match plugin {
-        "scalars" => kept(1000, 1000),
-        "images" | "audio" => kept(10, 10),
-        "histograms" => kept(100, 500),
-        "pr_curves" => kept(100, 100),
-        "text" | "mesh" => kept(100, 10),
-        _ => None,
-    }
-}
-
-/// What is asked of a value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Given<'a> {
-    /// The plugin that it names or, in the old form, belongs to; empty where there is none.
-    pub plugin: &'a str,
-    /// Which form it has, for a scalar that is not one 32-bit float.
-    pub unfit: Option<&'a str>,
-    /// Whether it is anything but a scalar that is NaN or infinite.
-    pub is_finite: bool,
-}
 
 /// Cases of one kind: the first of them, and how many there are.
 #[derive(Clone, Debug)]
@@ -98,16 +72,16 @@ impl Series {
         if !given.is_finite {
             count(&mut self.non_finite, file, step, 0, || ());
         }
-        if !given.plugin.is_empty() && given.plugin != self.plugin {
-            count(&mut self.changed, file, step, 0, || given.plugin.to_owned());
-            return 0;
-        }
         if self.plugin.is_empty() {
             count(&mut self.unnamed, file, step, 0, || ());
             return 0;
         }
+        if !given.plugin.is_empty() && given.plugin != self.plugin {
+            count(&mut self.changed, file, step, 0, || given.plugin.to_owned());
+            return 0;
+        }
         if let Some(form) = given.unfit {
-            count(&mut self.unfit, file, step, 0, || form.to_owned());
+            count(&mut self.unfit, file, step, 0, || form);
             return 0;
         }
         if SINGLES.contains(&self.plugin.as_str()) {
@@ -153,97 +127,58 @@ impl Series {
     /// What was wrong, each with the number of the file where it was first. What points of another
     /// file did is left out for the files of which `is_explained` holds.
     pub(super) fn causes(
-        self,
+        &self,
         tag: &str,
         is_explained: impl Fn(usize) -> bool,
     ) -> Vec<(usize, Cause)> {
-        let mut causes = Vec::new();
         let tag = || tag.to_owned();
-        let is_open = |file: &usize| !is_explained(*file);
-        let across = self.back_across.filter(|cases| is_open(&cases.file));
-        for cases in self.back.into_iter().chain(across) {
-            causes.push((cases.file, back_cause(tag(), &cases)));
-        }
-        let across = self.repeated_across.filter(|cases| is_open(&cases.file));
-        for Cases {
-            file, step, erased, ..
-        } in self.repeated.into_iter().chain(across)
-        {
-            causes.push((
-                file,
-                Cause::RepeatedSteps {
-                    tag: tag(),
-                    step,
-                    erased,
-                },
-            ));
-        }
-        if let Some(Cases {
-            file,
+        let is_open = |(file, _): &(usize, Cause)| !is_explained(*file);
+        let back = |cases: &_| back_cause(tag(), cases);
+        let repeated = |&Cases { step, erased, .. }: &Cases<()>| Cause::RepeatedSteps {
+            tag: tag(),
+            step,
+            erased,
+        };
+        let changed = |cases: &Cases<String>| Cause::KindChanged {
+            tag: tag(),
+            step: cases.step,
+            from: self.plugin.clone(),
+            to: cases.first.clone(),
+            times: cases.times,
+        };
+        let unnamed = |&Cases { step, times, .. }: &Cases<()>| Cause::NoPlugin {
+            tag: tag(),
             step,
             times,
-            first: to,
-            ..
-        }) = self.changed
-        {
-            let from = self.plugin.clone();
-            causes.push((
-                file,
-                Cause::KindChanged {
-                    tag: tag(),
-                    step,
-                    from,
-                    to,
-                    times,
-                },
-            ));
-        }
-        if let Some(Cases {
-            file, step, times, ..
-        }) = self.unnamed
-        {
-            causes.push((
-                file,
-                Cause::NoPlugin {
-                    tag: tag(),
-                    step,
-                    times,
-                },
-            ));
-        }
-        if let Some(Cases {
-            file,
+        };
+        let unfit = |cases: &Cases<String>| Cause::UnfitScalar {
+            tag: tag(),
+            step: cases.step,
+            found: cases.first.clone(),
+            times: cases.times,
+        };
+        let non_finite = |&Cases { step, times, .. }: &Cases<()>| Cause::NonFiniteValues {
+            tag: tag(),
             step,
             times,
-            first: found,
-            ..
-        }) = self.unfit
-        {
-            causes.push((
-                file,
-                Cause::UnfitScalar {
-                    tag: tag(),
-                    step,
-                    found,
-                    times,
-                },
-            ));
-        }
-        if let Some(Cases {
-            file, step, times, ..
-        }) = self.non_finite
-        {
-            causes.push((
-                file,
-                Cause::NonFiniteValues {
-                    tag: tag(),
-                    step,
-                    times,
-                },
-            ));
-        }
-        causes
+        };
+        let causes = [
+            told(&self.back, back),
+            told(&self.back_across, back).filter(is_open),
+            told(&self.repeated, repeated),
+            told(&self.repeated_across, repeated).filter(is_open),
+            told(&self.changed, changed),
+            told(&self.unnamed, unnamed),
+            told(&self.unfit, unfit),
+            told(&self.non_finite, non_finite),
+        ];
+        causes.into_iter().flatten().collect()
     }
+}
+
+/// The cause that `cases` are, if there are any, and the file of the first.
+fn told<T>(cases: &Option<Cases<T>>, cause: impl Fn(&Cases<T>) -> Cause) -> Option<(usize, Cause)> {
+    cases.as_ref().map(|cases| (cases.file, cause(cases)))
 }
 
 fn count<T>(
