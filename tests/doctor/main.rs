@@ -505,3 +505,31 @@ fn a_logdir_that_is_not_there_is_an_error_with_advice() {
                     name the directory that TensorBoard is given: cnn-tb doctor runs\n";
     assert_eq!((stderr(&output), output.status.code()), (expected, Some(2)));
 }
+
+#[test]
+fn the_page_shows_what_the_program_says() {
+    let directory = tempfile::tempdir().unwrap();
+    for (golden, run) in [
+        ("damaged_length", "exp1"),
+        ("unfit_scalar", "resnet"),
+        ("non_finite_values", "vgg"),
+    ] {
+        let name = "events.out.tfevents.1700000000.host.1.0";
+        let run = directory.path().join("runs").join(run);
+        fs::create_dir_all(&run).unwrap();
+        let file = golden::root().join(golden).join("exp1").join(name);
+        fs::copy(file, run.join(name)).unwrap();
+    }
+    let page = fs::read_to_string(project("docs/run-tools/doctor.md")).unwrap();
+    let (_, transcript) = page.split_once("```text\n").unwrap();
+    let (transcript, _) = transcript.split_once("```").unwrap();
+    let mut commands = 0;
+    for part in transcript.split("$ cnn-tb doctor").skip(1) {
+        let (arguments, said) = part.split_once('\n').unwrap();
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        let output = doctor(&arguments, directory.path());
+        assert_eq!(stdout(&output), said, "{arguments:?}");
+        commands += 1;
+    }
+    assert_eq!(commands, 2);
+}
