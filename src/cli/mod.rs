@@ -1,6 +1,7 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
 mod compare;
+mod doctor;
 #[cfg(feature = "train")]
 mod eval;
 mod export;
@@ -52,6 +53,7 @@ enum Command {
     Predict(predict::Args),
     Compare(compare::Args),
     Export(export::Args),
+    Doctor(doctor::Args),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -107,6 +109,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
     }
 }
 

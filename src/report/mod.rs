@@ -1,5 +1,6 @@
 //! Analysis of runs: pure functions from runs to tables of values with a meaning.
 
 pub mod compare;
+pub mod doctor;
 pub mod export;
 pub mod metric;

@@ -66,7 +66,7 @@ pub(crate) fn later_name(existing: &[OsString], parts: NameParts) -> Option<Stri
 }
 
 /// The seconds in a name of the conventional form.
-fn secs_in(name: &str) -> Option<u64> {
+pub(crate) fn secs_in(name: &str) -> Option<u64> {
     let (_, rest) = name.split_once("events.out.tfevents.")?;
     rest.split('.').next()?.parse().ok()
 }

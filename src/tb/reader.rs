@@ -129,10 +129,13 @@ impl<R: Read> Iterator for EventReader<R> {
     type Item = Result<Event, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_with(|offset, payload| {
-            Event::decode(payload).map_err(|cause| ReadError::Event { offset, cause })
-        })
+        self.next_with(decode_event)
     }
+}
+
+/// The event in the payload of the record at `offset`.
+pub(crate) fn decode_event(offset: u64, payload: &[u8]) -> Result<Event, ReadError> {
+    Event::decode(payload).map_err(|cause| ReadError::Event { offset, cause })
 }
 
 #[cfg(test)]

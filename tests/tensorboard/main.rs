@@ -4,6 +4,7 @@
 
 #[cfg(all(feature = "cli", feature = "train"))]
 mod dashboards;
+mod doctor;
 mod kinds;
 mod logger;
 mod pictures;

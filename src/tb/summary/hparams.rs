@@ -15,7 +15,7 @@ use prost::Message as _;
 use crate::tb::proto::h_params_plugin_data::Data;
 use crate::tb::proto::summary::Value;
 use crate::tb::proto::{
-    self, DataClass, DataType, HParamsPluginData, SessionEndInfo, SessionStartInfo,
+    self, DataClass, DataType, Experiment, HParamsPluginData, SessionEndInfo, SessionStartInfo,
     SummaryMetadata, TensorProto, TensorShapeProto, tensor_shape_proto,
 };
 use crate::tb::summary::{plugin_name, tensor_value};
@@ -188,12 +188,7 @@ pub fn from_metadata(tag: &str, metadata: Option<&SummaryMetadata>) -> Option<Se
     {
         return None;
     }
-    let content = &metadata?.plugin_data.as_ref()?.content[..];
-    let content = HParamsPluginData::decode(content).ok()?;
-    if content.version > 0 {
-        return None;
-    }
-    match content.data? {
+    match plugin_data(metadata)? {
         Data::Experiment(_) => Some(SessionInfo::Experiment),
         Data::SessionStartInfo(info) => Some(SessionInfo::Start {
             hparams: info
@@ -213,6 +208,23 @@ pub fn from_metadata(tag: &str, metadata: Option<&SummaryMetadata>) -> Option<Se
             end_time_secs: info.end_time_secs,
         }),
     }
+}
+
+/// What an experiment's value of this tag and metadata says: the columns of TensorBoard's HParams
+/// page. `None` as for [`from_metadata`].
+pub(crate) fn experiment(tag: &str, metadata: Option<&SummaryMetadata>) -> Option<Experiment> {
+    match plugin_data(metadata)? {
+        Data::Experiment(experiment) if tag == EXPERIMENT && plugin_name(metadata) == PLUGIN => {
+            Some(experiment)
+        }
+        _ => None,
+    }
+}
+
+fn plugin_data(metadata: Option<&SummaryMetadata>) -> Option<Data> {
+    let content = &metadata?.plugin_data.as_ref()?.content[..];
+    let content = HParamsPluginData::decode(content).ok()?;
+    (content.version <= 0).then_some(content.data)?
 }
 
 fn to_proto(value: &HParam) -> proto::Value {
