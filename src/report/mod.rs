@@ -1,4 +1,6 @@
 //! Analysis of runs: pure functions from runs to tables of values with a meaning.
 
 pub mod compare;
+pub mod groups;
 pub mod metric;
+pub mod nearest;
