@@ -1,20 +1,25 @@
 //! `cnn-tb compare`: which run was best, and what differed.
 
-use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
+mod baseline;
+mod format;
+mod groups;
+mod listing;
+mod ranking;
+mod runs;
+mod shown;
 
-use cnn_tb::report::compare::{self, Comparison, Metric, Reading, Row};
-use cnn_tb::report::metric::Direction;
-use cnn_tb::tb::{HParam, Run};
-use console::{Term, truncate_str};
-use serde::Serialize;
-use serde_json::Value;
+use cnn_tb::report::compare::{self, Comparison, Metric, Row};
+use cnn_tb::report::groups::group;
+use cnn_tb::report::nearest::nearest;
+use cnn_tb::tb::Run;
 
 use crate::cli::Outcome;
-use crate::cli::output::{self, escape, escape_json};
+use crate::cli::output::{self, Advised};
 use crate::cli::selection::Selection;
-use crate::cli::table::{self, Column};
-use crate::cli::units::{duration, percent};
+
+use format::Format;
+use listing::Listing;
+use ranking::Ranking;
 
 /// Show runs side by side, the best first, with the settings that differ.
 ///
@@ -27,6 +32,9 @@ use crate::cli::units::{duration, percent};
 /// "valid" or "val", else "eval", "evaluation" or "dev", else "test", else none of these; those
 /// with "train" or "training" are never taken. Among equals the shortest name wins. An accuracy
 /// that stays within 0 and 1 is shown in per cent.
+///
+/// The metric that decides is the first that any run has. A difference, Δ, is the run's value less
+/// the baseline's, of accuracies in points of per cent (pp).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -40,372 +48,192 @@ pub struct Args {
     #[arg(long, value_name = "[CHILD/]TAG")]
     metric: Vec<String>,
 
+    /// Take the runs together that have the same values of these settings
+    ///
+    /// Each group shows the mean of its runs and their sample standard deviation, which a single run
+    /// has not, the lowest and the highest, and the difference to the best group, or to that of the
+    /// baseline. Runs without the metric are not counted: "4 of 5". A NaN makes the mean NaN.
+    #[arg(long, value_name = "SETTING,…", value_delimiter = ',')]
+    group_by: Vec<String>,
+
+    /// Show the difference to this run, which is one of those compared
+    ///
+    /// It is named as in the table, or by its directory.
+    #[arg(long, value_name = "RUN")]
+    baseline: Option<String>,
+
+    /// Exit with 1 unless the best of the other runs, or groups, beats the baseline by this much
+    ///
+    /// In the unit of the metric, as it was logged: 0.005 is half a point of an accuracy between 0
+    /// and 1. Less is more where lower is better. With a negative number it may be worse by that
+    /// much. What was compared is said on standard error.
+    #[arg(
+        long,
+        value_name = "DELTA",
+        requires = "baseline",
+        allow_negative_numbers = true,
+        value_parser = finite
+    )]
+    require: Option<f64>,
+
+    #[command(flatten)]
+    ranking: Ranking,
+
+    /// Write the rows in this way
+    ///
+    /// CSV has the full digits, shares as fractions, and an apostrophe before a text that a
+    /// spreadsheet would take for a formula.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
     /// Print a JSON array with an object for each run instead, the best first
     ///
     /// Its keys: "run", "path", "metrics", "test_accuracy", "elapsed_secs", "settings" (all of
     /// them, by name). "metrics" has "validation_accuracy" and "validation_loss", or the series
     /// given by --metric, each with "series", "best" and "step". Numbers are as they were logged,
-    /// accuracies of most programs as fractions; what is missing or no number is null.
-    #[arg(long)]
+    /// accuracies of most programs as fractions; what is missing or no number is null. With
+    /// --baseline there is "delta". The keys of a group: "settings", "runs" (their names), "metric",
+    /// "counted", "mean", "deviation", "min", "max", "delta".
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  cnn-tb compare runs
-  cnn-tb compare runs/exp1 runs/exp2 --metric validation/loss";
+  cnn-tb compare runs --metric validation/loss --group-by learning_rate
+  cnn-tb compare runs/exp1 runs/exp2 --baseline exp1 --require 0.001";
+
+fn finite(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match number.is_finite() {
+        true => Ok(number),
+        false => Err("not a finite number".to_owned()),
+    }
+}
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let selected = args.selection.read()?;
-    let comparison = compare::compare(&selected.runs, &args.metric);
-    let outcome = outcome(args, &selected.runs, &comparison);
+    if selected.runs.is_empty() {
+        if args.json {
+            output::print("[]\n")?;
+        }
+        return Ok(Outcome::No);
+    }
+    check_names(args, &selected.runs)?;
+    let comparison = compare::compare(&selected.runs, &args.metric, args.ranking.best());
     let name = |row: &Row| selected.name_of(&row.path).to_owned();
     let names: Vec<String> = comparison.rows.iter().map(name).collect();
-    if args.json {
-        output::print(&json(&comparison, &names)?)?;
-    } else if outcome == Outcome::Done {
-        print_table(&columns(&comparison, &names))?;
-    }
-    Ok(outcome)
-}
-
-/// Whether there is something to show; says so if there is less than was asked for.
-fn outcome(args: &Args, runs: &[Run], comparison: &Comparison) -> Outcome {
-    if runs.is_empty() {
-        return Outcome::No;
-    }
-    let is_found = |index: usize| comparison.rows.iter().any(|row| row.best[index].is_some());
-    let found = (0..comparison.metrics.len())
-        .filter(|&index| is_found(index))
-        .count();
-    for (index, series) in args.metric.iter().enumerate() {
-        // The error lists what there is instead.
-        let error = runs.iter().find_map(|run| run.scalars(series).err());
-        if let Some(error) = error.filter(|_| !is_found(index)) {
-            output::warn(&error.to_string());
+    let deciding = comparison.deciding().map(|(_, metric)| metric);
+    let Some(metric) = deciding else {
+        return without_metric(args, &selected.runs, &comparison, &names);
+    };
+    let baseline = args.baseline.as_deref();
+    let baseline = baseline.map(|wanted| baseline::find(wanted, &comparison, &names));
+    let (listing, entries, base) = rows(args, &comparison, &names, metric, baseline.transpose()?)?;
+    print(args, listing)?;
+    match (args.require, base) {
+        (Some(by), Some(base)) => {
+            baseline::require(by, metric, args.ranking.best(), &entries, base)
         }
+        _ => Ok(Outcome::Done),
     }
-    if found == 0 && !args.metric.is_empty() {
-        return Outcome::No;
-    }
-    if found == 0
-        && let Some((series, _)) = runs.iter().flat_map(Run::scalar_series).next()
-    {
-        output::warn(&format!(
-            "no series is named a validation accuracy or loss; choose others: --metric {series}"
-        ));
-    }
-    Outcome::Done
 }
 
-/// Every column that has something to say, the run's name first.
-fn columns(comparison: &Comparison, names: &[String]) -> Vec<Column> {
-    let rows = &comparison.rows;
-    let mut columns = vec![Column {
-        title: "run".to_owned(),
-        cells: names.iter().map(|name| escape(name)).collect(),
-        gap: 0,
-        flush_right: false,
-    }];
-    let mut push = |title: &str, gap: usize, cells: Vec<Option<String>>| {
-        if cells.iter().any(Option::is_some) {
-            let cell = |cell: Option<String>| cell.unwrap_or_else(|| "–".to_owned());
-            columns.push(Column {
-                title: escape(title),
-                cells: cells.into_iter().map(cell).collect(),
-                gap,
-                flush_right: true,
-            });
-        }
+/// The rows, of runs or of groups, what is required of them, and which of them is the baseline's.
+fn rows(
+    args: &Args,
+    comparison: &Comparison,
+    names: &[String],
+    metric: &Metric,
+    baseline: Option<usize>,
+) -> anyhow::Result<(Listing, Vec<baseline::Entry>, Option<usize>)> {
+    let best = args.ranking.best();
+    if args.group_by.is_empty() {
+        let listing = runs::listing(comparison, names, best, baseline)?;
+        return Ok((listing, baseline::runs(comparison, names), baseline));
+    }
+    let groups = group(comparison, &args.group_by);
+    let of_baseline = |baseline| {
+        groups
+            .iter()
+            .position(|group| group.rows.contains(&baseline))
     };
-    for (index, metric) in comparison.metrics.iter().enumerate() {
-        let best = || rows.iter().map(|row| row.best[index].as_ref());
-        push(
-            &title(metric),
-            3,
-            best().map(|best| best.map(value)).collect(),
-        );
-        if index == 0 {
-            let counts_epochs = best().flatten().all(|best| best.counts_epochs);
-            let title = if counts_epochs { "at epoch" } else { "at step" };
-            let step = |best: &Reading| best.step.to_string();
-            push(title, 2, best().map(|best| best.map(step)).collect());
-        }
-    }
-    let test = |row: &Row| row.test_accuracy.as_ref().map(value);
-    push("test", 3, rows.iter().map(test).collect());
-    push(
-        "time",
-        3,
-        rows.iter()
-            .map(|row| row.elapsed_secs.map(duration))
-            .collect(),
-    );
-    for name in &comparison.differing {
-        push(
-            name,
-            3,
-            rows.iter()
-                .map(|row| row.settings.get(name).map(setting))
-                .collect(),
-        );
-    }
-    columns
+    let base = baseline.and_then(of_baseline);
+    let chosen = (best, base.unwrap_or(0));
+    let listing = groups::listing(comparison, names, metric, &args.group_by, &groups, chosen);
+    Ok((listing, baseline::groups(&args.group_by, &groups), base))
 }
 
-fn title(metric: &Metric) -> String {
-    let arrow = match metric.direction {
-        Direction::Higher => '↑',
-        Direction::Lower => '↓',
-    };
-    match &metric.series {
-        Some(series) => format!("{series} {arrow}"),
-        None => format!("{} {arrow}", metric.key.replace('_', " ")),
-    }
-}
-
-fn value(reading: &Reading) -> String {
-    let value = f64::from(reading.value);
-    let size = value.abs();
-    if reading.is_fraction && value.is_finite() {
-        percent(value)
-    } else if value == 0.0 || (0.001..1000.0).contains(&size) {
-        format!("{value:.4}")
-    } else if (1000.0..1e6).contains(&size) {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.3e}")
-    }
-}
-
-fn setting(value: &HParam) -> String {
-    const WIDTH: usize = 32;
-    let text = match value {
-        HParam::Number(number) => number_text(*number),
-        other => escape(&other.to_string()),
-    };
-    truncate_str(&text, WIDTH, "…").into_owned()
-}
-
-/// The shortest text that names the number. A 32-bit number that was stored with 64 bits is shown
-/// with the digits that it had: `0.003`, not `0.003000000026077032`.
-fn number_text(number: f64) -> String {
-    let narrow = number as f32;
-    let text = if number.fract() != 0.0 && f64::from(narrow) == number {
-        format!("{narrow:?}")
-    } else {
-        format!("{number:?}")
-    };
-    text.strip_suffix(".0").map(String::from).unwrap_or(text)
-}
-
-/// Prints the table, on a terminal no wider than that.
-fn print_table(columns: &[Column]) -> io::Result<()> {
-    let terminal = io::stdout()
-        .is_terminal()
-        .then(|| Term::stdout().size_checked());
-    let width = terminal.flatten().map(|(_, width)| usize::from(width));
-    let (columns, omitted) = fit(columns, width);
-    let mut lines = table::lines(&columns);
-    if let Some(titles) = lines.first_mut() {
-        *titles = output::bold(titles);
-    }
-    output::print(&(lines.join("\n") + "\n"))?;
-    if !omitted.is_empty() {
-        let omitted = omitted.join(", ");
-        output::warn(&format!(
-            "left out for want of width, --json has them: {omitted}"
-        ));
+/// Prints what the arguments leave of `listing`.
+fn print(args: &Args, mut listing: Listing) -> anyhow::Result<()> {
+    args.ranking.apply(&mut listing)?;
+    match args.json {
+        true => output::print(&format::json(&listing))?,
+        false => format::print(&listing, args.format)?,
     }
     Ok(())
 }
 
-/// The columns that fit and the titles of those that do not. The name and the first metric always
-/// stay; the name is cut short where even these are too wide.
-fn fit(columns: &[Column], width: Option<usize>) -> (Vec<Column>, Vec<String>) {
-    const LEAST: usize = 2;
-    const LEAST_NAME: usize = 8;
-    let Some(width) = width else {
-        return (columns.to_vec(), Vec::new());
+/// Whether all series and settings that the arguments name are those of some run.
+fn check_names(args: &Args, runs: &[Run]) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.group_by.is_empty() || args.metric.len() < 2,
+        "--group-by compares by one --metric, not by {}",
+        args.metric.len()
+    );
+    for series in &args.metric {
+        if runs.iter().all(|run| run.scalars(series).is_err()) {
+            let known: Vec<String> = runs
+                .iter()
+                .flat_map(Run::scalar_series)
+                .map(|(name, _)| name)
+                .collect();
+            return Err(unknown("scalar", series, known.iter().map(String::as_str)));
+        }
+    }
+    for name in &args.group_by {
+        if runs.iter().all(|run| !run.hparams().contains_key(name)) {
+            let known = runs.iter().flat_map(|run| run.hparams().keys());
+            return Err(unknown("setting", name, known.map(String::as_str)));
+        }
+    }
+    Ok(())
+}
+
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
+    let near = nearest(name, known);
+    let advice = match near.is_empty() {
+        true => format!("they have no {kind} at all"),
+        false => format!("the nearest are {}", near.join(", ")),
     };
-    let count = table::fitting(columns, width).max(LEAST).min(columns.len());
-    let (kept, omitted) = columns.split_at(count);
-    let mut kept = kept.to_vec();
-    if let [name, others @ ..] = &mut kept[..] {
-        let used: usize = others
-            .iter()
-            .map(|column| column.gap + column.width())
-            .sum();
-        let left = width.saturating_sub(used).max(LEAST_NAME);
-        for cell in &mut name.cells {
-            *cell = truncate_str(cell, left, "…").into_owned();
-        }
-    }
-    (
-        kept,
-        omitted.iter().map(|column| column.title.clone()).collect(),
-    )
+    Advised::new(format!("none of the runs has a {kind} {name:?}"), advice).into()
 }
 
-/// A run as `--json` gives it; [`Args::json`] describes it.
-#[derive(Serialize)]
-struct JsonRun<'a> {
-    run: &'a str,
-    path: String,
-    metrics: BTreeMap<&'a str, Option<JsonReading<'a>>>,
-    test_accuracy: Option<f32>,
-    elapsed_secs: Option<f64>,
-    settings: BTreeMap<&'a str, Value>,
-}
-
-#[derive(Serialize)]
-struct JsonReading<'a> {
-    series: &'a str,
-    best: f32,
-    step: i64,
-}
-
-fn json(comparison: &Comparison, names: &[String]) -> serde_json::Result<String> {
-    let mut objects = Vec::new();
-    for (name, row) in names.iter().zip(&comparison.rows) {
-        let object = serde_json::to_string(&json_run(&comparison.metrics, name, row))?;
-        objects.push(escape_json(&object));
+/// Shows runs in which no metric was found by its name, and says how to name one.
+fn without_metric(
+    args: &Args,
+    runs: &[Run],
+    comparison: &Comparison,
+    names: &[String],
+) -> anyhow::Result<Outcome> {
+    let mut series = runs.iter().flat_map(Run::scalar_series);
+    let series = series.next().map(|(series, _)| series);
+    let advice = series.map(|series| {
+        format!(
+            "no series is named a validation accuracy or loss; choose others: --metric {series}"
+        )
+    });
+    if args.baseline.is_some() || !args.group_by.is_empty() {
+        let advice = advice.unwrap_or_else(|| "none of the runs has a scalar".to_owned());
+        anyhow::bail!(advice);
     }
-    Ok(match objects.is_empty() {
-        true => "[]\n".to_owned(),
-        false => format!("[\n{}\n]\n", objects.join(",\n")),
-    })
-}
-
-fn json_run<'a>(metrics: &'a [Metric], name: &'a str, row: &'a Row) -> JsonRun<'a> {
-    let reading = |reading: &'a Reading| JsonReading {
-        series: &reading.series,
-        best: reading.value,
-        step: reading.step,
-    };
-    let best = row.best.iter().map(|best| best.as_ref().map(reading));
-    let settings = row.settings.iter();
-    JsonRun {
-        run: name,
-        path: row.path.display().to_string(),
-        metrics: metrics
-            .iter()
-            .map(|metric| metric.key.as_str())
-            .zip(best)
-            .collect(),
-        test_accuracy: row.test_accuracy.as_ref().map(|test| test.value),
-        elapsed_secs: row
-            .elapsed_secs
-            .map(|secs| (secs * 1000.0).round() / 1000.0),
-        settings: settings
-            .map(|(name, value)| (name.as_str(), json_setting(value)))
-            .collect(),
+    if let Some(advice) = advice {
+        output::warn(&advice);
     }
-}
-
-fn json_setting(value: &HParam) -> Value {
-    match value {
-        // A whole number without a point; up to here `f64` has them all.
-        HParam::Number(number) if number.fract() == 0.0 && number.abs() < 2_f64.powi(53) => {
-            Value::from(*number as i64)
-        }
-        HParam::Number(number) => Value::from(*number),
-        HParam::Text(text) => Value::from(text.as_str()),
-        HParam::Bool(flag) => Value::from(*flag),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_shown_with_what_can_be_read() {
-        let cases = [
-            (0.9904, true, "99.04 %"),
-            (1.0, true, "100.00 %"),
-            (f32::NAN, true, "NaN"),
-            (0.0371, false, "0.0371"),
-            (0.0, false, "0.0000"),
-            (-2.5, false, "-2.5000"),
-            (87.5, false, "87.5000"),
-            (12345.678, false, "12345.7"),
-            (3.14e-7, false, "3.140e-7"),
-            (2e9, false, "2.000e9"),
-            (f32::INFINITY, false, "inf"),
-        ];
-        for (number, is_fraction, expected) in cases {
-            let reading = Reading {
-                series: "accuracy".to_owned(),
-                step: 1,
-                counts_epochs: false,
-                value: number,
-                is_fraction,
-            };
-            assert_eq!(value(&reading), expected);
-        }
-    }
-
-    #[test]
-    fn settings_are_shown_and_given_in_their_shortest_form() {
-        let cases: [(HParam, &str, &str); 9] = [
-            (0.003.into(), "0.003", "0.003"),
-            (0.003_f32.into(), "0.003", "0.003000000026077032"),
-            (1e-7.into(), "1e-7", "1e-7"),
-            (100.into(), "100", "100"),
-            (HParam::Number(1e300), "1e300", "1e+300"),
-            (HParam::Number(f64::NAN), "NaN", "null"),
-            (true.into(), "true", "true"),
-            ("adam\x1b".into(), r"adam\u{1b}", r#""adam\u001b""#),
-            (
-                "0123456789".repeat(4).into(),
-                "0123456789012345678901234567890…",
-                r#""0123456789012345678901234567890123456789""#,
-            ),
-        ];
-        for (value, shown, given) in cases {
-            assert_eq!(setting(&value), shown);
-            assert_eq!(json_setting(&value).to_string(), given);
-        }
-    }
-
-    #[test]
-    fn a_narrow_terminal_gets_fewer_columns() {
-        let column = |title: &str, cell: &str, gap| Column {
-            title: title.to_owned(),
-            cells: vec![cell.to_owned()],
-            gap,
-            flush_right: gap > 0,
-        };
-        let columns = [
-            column("run", "a-rather-long-name", 0),
-            column("accuracy ↑", "99.04 %", 3),
-            column("time", "4.9 s", 3),
-            column("seed", "1", 3),
-        ];
-        let shown = |width| {
-            let (columns, omitted) = fit(&columns, width);
-            (table::lines(&columns)[1].clone(), omitted.join(" "))
-        };
-        let cases = [
-            (None, "a-rather-long-name      99.04 %   4.9 s      1", ""),
-            (
-                Some(46),
-                "a-rather-long-name      99.04 %   4.9 s      1",
-                "",
-            ),
-            (Some(45), "a-rather-long-name      99.04 %   4.9 s", "seed"),
-            (Some(31), "a-rather-long-name      99.04 %", "time seed"),
-            (Some(24), "a-rather-l…      99.04 %", "time seed"),
-            (Some(1), "a-rathe…      99.04 %", "time seed"),
-        ];
-        for (width, line, omitted) in cases {
-            assert_eq!(
-                shown(width),
-                (line.to_owned(), omitted.to_owned()),
-                "{width:?}"
-            );
-        }
-    }
+    print(
+        args,
+        runs::listing(comparison, names, args.ranking.best(), None)?,
+    )?;
+    Ok(Outcome::Done)
 }

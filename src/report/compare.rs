@@ -37,7 +37,7 @@ pub struct Row {
     pub name: String,
     /// [`Run::path`].
     pub path: PathBuf,
-    /// The best value of each metric; of equal ones the earliest.
+    /// The value of each metric that [`Best`] chose; of equal ones the earliest.
     pub best: Vec<Option<Reading>>,
     /// The last value of the test accuracy.
     pub test_accuracy: Option<Reading>,
@@ -46,6 +46,21 @@ pub struct Row {
     pub elapsed_secs: Option<f64>,
     /// All settings by name.
     pub settings: BTreeMap<String, HParam>,
+}
+
+/// Which point of a series stands for a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Best {
+    /// The best one; whether that is the lowest or the highest, the name tells
+    /// ([`Direction::of`]).
+    #[default]
+    ByName,
+    /// The lowest of the metric that decides; of the others as [`ByName`](Self::ByName).
+    Min,
+    /// The highest of the metric that decides; of the others as [`ByName`](Self::ByName).
+    Max,
+    /// The last one of every metric. Which of two runs is better, the name tells.
+    Last,
 }
 
 /// One point of a series, with what its numbers mean.
@@ -63,11 +78,50 @@ pub struct Reading {
     pub is_fraction: bool,
 }
 
+impl Reading {
+    /// What runs are compared by: the value; of an accuracy that is logged in per cent, as a share.
+    ///
+    /// An accuracy that leaves 0 to 1 but stays below 100 is taken for per cent, so that runs of both
+    /// habits stand in one order.
+    pub fn comparable(&self) -> f64 {
+        self.share().unwrap_or_else(|| self.value.into())
+    }
+
+    /// An accuracy as a share of 1, whether it was logged so or in per cent.
+    pub fn share(&self) -> Option<f64> {
+        let value = f64::from(self.value);
+        if self.is_fraction {
+            return Some(value);
+        }
+        let is_per_cent = metric::names_accuracy(&self.series) && (0.0..=100.0).contains(&value);
+        is_per_cent.then_some(value / 100.0)
+    }
+}
+
+impl Comparison {
+    /// The metric that decides, with its place in [`metrics`](Self::metrics): the first that any of
+    /// the runs has.
+    pub fn deciding(&self) -> Option<(usize, &Metric)> {
+        let is_known = |index: usize| self.rows.iter().any(|row| row.best[index].is_some());
+        let mut metrics = self.metrics.iter().enumerate();
+        metrics.find(|(index, _)| is_known(*index))
+    }
+
+    /// What each row has of the metric that decides.
+    pub fn deciding_readings(&self) -> Vec<Option<&Reading>> {
+        let index = self.deciding().map_or(0, |(index, _)| index);
+        self.rows
+            .iter()
+            .map(|row| row.best.get(index).and_then(Option::as_ref))
+            .collect()
+    }
+}
+
 /// Compares `runs` by their best validation accuracy and loss, which [`Role::find`] looks for, or
 /// by the series in `asked`, where there are any. Runs without the first metric come last.
 ///
 /// ```
-/// use cnn_tb::report::compare::compare;
+/// use cnn_tb::report::compare::{Best, compare};
 /// use cnn_tb::tb::{Logdir, SummaryWriter};
 /// # let directory = tempfile::tempdir()?;
 /// # let runs = directory.path();
@@ -78,14 +132,17 @@ pub struct Reading {
 ///     }
 ///     writer.finish()?;
 /// }
-/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[]);
+/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[], Best::ByName);
 /// assert_eq!(comparison.rows[0].name, "exp2");
 /// assert_eq!(comparison.rows[0].best[0].as_ref().map(|best| best.step), Some(0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn compare(runs: &[Run], asked: &[String]) -> Comparison {
-    let questions = Question::list(asked);
-    let mut rows: Vec<Row> = runs.iter().map(|run| row(run, &questions)).collect();
+pub fn compare(runs: &[Run], asked: &[String], best: Best) -> Comparison {
+    let questions = Question::list(asked, runs, best);
+    let mut rows: Vec<Row> = runs
+        .iter()
+        .map(|run| row(run, &questions, best == Best::Last))
+        .collect();
     sort_best_first(&mut rows, &questions);
     let metrics = questions
         .iter()
@@ -93,7 +150,7 @@ pub fn compare(runs: &[Run], asked: &[String]) -> Comparison {
         .map(|(index, question)| Metric {
             key: question.key.to_owned(),
             series: agreed_series(rows.iter().filter_map(|row| row.best[index].as_ref())),
-            direction: question.direction(),
+            direction: question.direction,
         });
     Comparison {
         metrics: metrics.collect(),
@@ -106,27 +163,37 @@ pub fn compare(runs: &[Run], asked: &[String]) -> Comparison {
 struct Question<'a> {
     key: &'a str,
     role: Option<Role>,
+    direction: Direction,
 }
 
 impl<'a> Question<'a> {
-    fn list(asked: &'a [String]) -> Vec<Self> {
-        if !asked.is_empty() {
-            let series = asked.iter().map(|key| Self { key, role: None });
-            return series.collect();
-        }
-        [
-            ("validation_accuracy", Role::ValidationAccuracy),
-            ("validation_loss", Role::ValidationLoss),
-        ]
-        .map(|(key, role)| Self {
+    fn list(asked: &'a [String], runs: &[Run], best: Best) -> Vec<Self> {
+        let question = |key: &'a str, role| Self {
             key,
-            role: Some(role),
-        })
-        .into()
+            role,
+            direction: Direction::of(key),
+        };
+        let mut questions: Vec<Self> = match asked {
+            [] => vec![
+                question("validation_accuracy", Some(Role::ValidationAccuracy)),
+                question("validation_loss", Some(Role::ValidationLoss)),
+            ],
+            asked => asked.iter().map(|key| question(key, None)).collect(),
+        };
+        let is_answered = |question: &&mut Self| runs.iter().any(|run| question.is_answered(run));
+        if let Some(deciding) = questions.iter_mut().find(is_answered) {
+            deciding.direction = match best {
+                Best::ByName | Best::Last => deciding.direction,
+                Best::Min => Direction::Lower,
+                Best::Max => Direction::Higher,
+            };
+        }
+        questions
     }
 
-    fn direction(&self) -> Direction {
-        Direction::of(self.key)
+    fn is_answered(&self, run: &Run) -> bool {
+        let names: Vec<String> = run.scalar_series().map(|(name, _)| name).collect();
+        self.series(names.iter().map(String::as_str)).is_some()
     }
 
     fn series<'b>(&self, mut names: impl Iterator<Item = &'b str>) -> Option<&'b str> {
@@ -137,13 +204,15 @@ impl<'a> Question<'a> {
     }
 }
 
-fn row(run: &Run, questions: &[Question]) -> Row {
+fn row(run: &Run, questions: &[Question], takes_last: bool) -> Row {
     let series: BTreeMap<String, &[Point]> = run.scalar_series().collect();
     let names = || series.keys().map(String::as_str);
     let best = |question: &Question| {
         let name = question.series(names())?;
-        let direction = question.direction();
-        reading(run, name, |points| best_point(points, direction))
+        reading(run, name, |points| match takes_last {
+            true => points.last(),
+            false => best_point(points, question.direction),
+        })
     };
     let best: Vec<Option<Reading>> = questions.iter().map(best).collect();
     // A run whose only held-out data are called test has them in the first column already.
@@ -209,27 +278,16 @@ fn elapsed_secs(run: &Run) -> Option<f64> {
 
 /// Orders by the first metric, then by the next ones; what is equal stays as it was, by name.
 fn sort_best_first(rows: &mut [Row], questions: &[Question]) {
-    let value = |row: &Row, index: usize| row.best[index].as_ref().map(comparable);
+    let value = |row: &Row, index: usize| row.best[index].as_ref().map(Reading::comparable);
     rows.sort_by(|one, other| {
         let orders = questions.iter().enumerate().map(|(index, question)| {
             match (value(one, index), value(other, index)) {
-                (Some(one), Some(other)) => question.direction().best_first(one, other),
+                (Some(one), Some(other)) => question.direction.best_first(one, other),
                 (one, other) => one.is_none().cmp(&other.is_none()),
             }
         });
         orders.fold(Ordering::Equal, Ordering::then)
     });
-}
-
-/// An accuracy that leaves 0 to 1 but stays below 100 is taken for per cent, so that runs of both
-/// habits stand in one order.
-fn comparable(reading: &Reading) -> f64 {
-    let value = f64::from(reading.value);
-    let is_per_cent = metric::names_accuracy(&reading.series) && !reading.is_fraction;
-    match is_per_cent && (0.0..=100.0).contains(&value) {
-        true => value / 100.0,
-        false => value,
-    }
 }
 
 fn agreed_series<'a>(readings: impl Iterator<Item = &'a Reading>) -> Option<String> {
@@ -260,6 +318,10 @@ mod tests {
     type Settings<'a> = &'a [(&'a str, HParam)];
 
     fn compare_written(runs: &[(&str, Scalars, Settings)], asked: &[&str]) -> Comparison {
+        compare_best(runs, asked, Best::ByName)
+    }
+
+    fn compare_best(runs: &[(&str, Scalars, Settings)], asked: &[&str], best: Best) -> Comparison {
         let logdir = tempfile::tempdir().unwrap();
         for (name, scalars, settings) in runs {
             let writer = SummaryWriter::create(logdir.path().join(name)).unwrap();
@@ -277,6 +339,7 @@ mod tests {
         compare(
             &Logdir::open(logdir.path()).unwrap().runs().unwrap(),
             &asked,
+            best,
         )
     }
 
@@ -353,6 +416,32 @@ mod tests {
     }
 
     #[test]
+    fn another_point_stands_for_the_run_where_it_is_asked_for() {
+        let runs: &[(&str, Scalars, Settings)] = &[
+            ("a", &[("val/loss", &[0.5, 2.0, 1.0])], &[]),
+            ("b", &[("val/loss", &[0.25, 1.0, 3.0])], &[]),
+            ("c", &[("val/loss", &[0.75, 0.5, f64::NAN])], &[]),
+        ];
+        let cases: [(Best, [&str; 3], (i64, f32)); 4] = [
+            (Best::ByName, ["b", "a", "c"], (1, 0.25)),
+            (Best::Min, ["b", "a", "c"], (1, 0.25)),
+            (Best::Max, ["b", "a", "c"], (3, 3.0)),
+            (Best::Last, ["a", "b", "c"], (3, 1.0)),
+        ];
+        for (chosen, order, (step, value)) in cases {
+            let comparison = compare_best(runs, &[], chosen);
+            assert_eq!(names(&comparison), order, "{chosen:?}");
+            // No run has an accuracy, so the loss decides.
+            assert_eq!(comparison.deciding().map(|(index, _)| index), Some(1));
+            let first = comparison.deciding_readings()[0];
+            assert_eq!(
+                first.map(|first| (first.step, first.value)),
+                Some((step, value))
+            );
+        }
+    }
+
+    #[test]
     fn settings_differ_among_runs_that_have_any() {
         let scalars: Scalars = &[("loss", &[1.0])];
         let comparison = compare_written(
@@ -418,7 +507,7 @@ mod tests {
         writer.at(5e9).add_scalar("loss", 1.0, 2).unwrap();
         let elapsed_secs = || {
             let runs = Logdir::open(logdir.path()).unwrap().runs().unwrap();
-            compare(&runs, &[]).rows[0].elapsed_secs
+            compare(&runs, &[], Best::ByName).rows[0].elapsed_secs
         };
         assert_eq!(elapsed_secs(), Some(4e9));
         writer

@@ -43,6 +43,30 @@ impl Direction {
         };
         order.unwrap_or_else(|| one.is_nan().cmp(&other.is_nan()))
     }
+
+    /// Whether `value` is better than `baseline` by at least `by`; where `by` is negative, whether it
+    /// is worse by no more than that. Never where one of them is NaN.
+    ///
+    /// Both are taken for numbers that were rounded to 32 bits when they were logged. What that can
+    /// hide is granted, so that 0.99 beats 0.98 by 0.01.
+    ///
+    /// ```
+    /// use cnn_tb::report::metric::Direction;
+    /// let [value, baseline] = [0.99_f32, 0.98].map(f64::from);
+    /// assert!(value - baseline < 0.01);
+    /// assert!(Direction::Higher.beats(value, baseline, 0.01));
+    /// assert!(!Direction::Higher.beats(value, baseline, 0.011));
+    /// assert!(!Direction::Lower.beats(value, baseline, 0.0));
+    /// ```
+    pub fn beats(self, value: f64, baseline: f64, by: f64) -> bool {
+        let gain = match self {
+            Self::Higher => value - baseline,
+            Self::Lower => baseline - value,
+        };
+        // The nearest number of 32 bits is at most half a unit in the last place away.
+        let rounding = (value.abs() + baseline.abs()) * f64::from(f32::EPSILON) / 2.0;
+        gain >= by || gain + rounding >= by
+    }
 }
 
 /// What a series is looked for as.
@@ -285,6 +309,32 @@ mod tests {
             assert_eq!(direction.best_first(better, worse), Ordering::Less);
             assert_eq!(direction.best_first(worse, better), Ordering::Greater);
             assert_eq!(direction.best_first(worse, worse), Ordering::Equal);
+        }
+    }
+
+    #[test]
+    fn a_baseline_is_beaten_by_what_was_logged() {
+        use Direction::{Higher, Lower};
+        let cases = [
+            (Higher, 0.99, 0.98, 0.01, true),
+            (Lower, 0.2, 0.3, 0.1, true),
+            (Lower, 0.3, 0.2, 0.0, false),
+            (Lower, 0.3, 0.2, -0.1, true),
+            (Lower, 0.3, 0.2, -0.09, false),
+            (Higher, 0.5, 0.5, 0.0, true),
+            (Higher, 0.5, 0.5, 1e-6, false),
+            (Higher, f32::NAN, 0.5, -1.0, false),
+            (Lower, f32::NAN, 0.5, -1.0, false),
+            (Lower, 0.5, f32::NAN, 0.0, false),
+            (Higher, f32::INFINITY, 0.5, 1.0, true),
+            (Lower, f32::INFINITY, 0.5, 1.0, false),
+        ];
+        for (direction, value, baseline, by, expected) in cases {
+            assert_eq!(
+                direction.beats(f64::from(value), f64::from(baseline), by),
+                expected,
+                "{direction:?} {value} {baseline} {by}"
+            );
         }
     }
 }

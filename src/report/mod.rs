@@ -3,4 +3,6 @@
 pub mod compare;
 pub mod doctor;
 pub mod export;
+pub mod groups;
 pub mod metric;
+pub mod nearest;
