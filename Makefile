@@ -3,6 +3,7 @@
 PYTHON ?= python3
 LOGDIR ?= runs
 INTEROP_RUN ?= target/interop
+SCREENSHOTS_RUN ?= target/screenshots/exp1
 # What bench-peers measures: PEERS="--only epoch --rounds 1"; --help lists all.
 PEERS ?=
 SEEDS = 1 2 3
@@ -108,8 +109,11 @@ bench-read: build .venv-read ## time the reader against TensorBoard's and tbpars
 	cargo build --release --locked --example read-peer
 	.venv-read/bin/python benches/read/read.py target/release/examples/read-peer target/release/cnn-tb $(READ)
 
-screenshots: .venv .venv-browser ## photograph every page of stock TensorBoard on the reference runs for docs/images
-	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images default-$(firstword $(SEEDS))
+# The article's figures show the reference runs, whose 100 epochs are not trained again for a picture.
+screenshots: build .venv .venv-browser ## train, and photograph every page of stock TensorBoard for docs/images
+	rm -rf $(SCREENSHOTS_RUN)
+	cargo run --release --locked --quiet -- train --quiet --logdir $(SCREENSHOTS_RUN)
+	.venv-browser/bin/python tests/browser/screenshot.py $(TENSORBOARD) runs docs/images $(SCREENSHOTS_RUN)
 
 clean: ## remove what was built, the virtual environments included
 	cargo clean

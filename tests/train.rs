@@ -1022,6 +1022,21 @@ fn a_loss_that_diverges_is_an_error_and_a_failed_session() {
 }
 
 #[test]
+fn what_a_diverging_network_cannot_show_is_said() {
+    let dir = Dir::new();
+    dir.write_data("mnist", 8, 36);
+    // The decay alone turns the weights around and makes them 99 times as large, update by update.
+    let flags = "--data mnist --batch-size 60 --epochs 20 --lr 100 --schedule constant \
+                 --optimizer sgd --weight-decay 1 --clip-norm 1 --quiet --logdir a";
+    let finished = dir.train(flags).ended(2);
+    let warning = "warning: no predictions after epoch ";
+    assert!(finished.stderr.starts_with(warning), "{}", finished.stderr);
+    let run = dir.run("a");
+    let text = &run.texts("left_out/predictions").unwrap()[0].value;
+    assert!(finished.stderr.contains(text), "{text}");
+}
+
+#[test]
 fn names_do_not_steer_the_terminal() {
     let dir = Dir::new();
     dir.write_data("my \x1b[31mdata", 8, 60);

@@ -13,6 +13,8 @@ class Page:
     # An element that is there once something is drawn, and how many of it a training makes.
     drawn: str
     count: int
+    # Whether it is drawn by WebGL alone.
+    webgl: bool = False
 
 
 PAGES = [
@@ -24,14 +26,15 @@ PAGES = [
     Page("pr_curves", 760, "vz-line-chart2", 10),
     Page("custom_scalars", 860, "vz-line-chart2", 4),
     Page("text", 1000, "tf-text-loader", 2),
-    Page("projector", 900, "iframe", 1),
+    Page("projector", 900, "canvas", 1, webgl=True),
 ]
 
-# Pages are built of nested shadow roots, which no plain selector looks into. Of images only those
-# count that have arrived.
+# Pages are built of nested shadow roots, and the projector's of frames, which no plain selector looks
+# into. Of images only those count that have arrived.
 _EVERY = """
+const inside = (element) => element.shadowRoot ?? element.contentDocument;
 const every = (root) => [...root.querySelectorAll("*")].flatMap((element) => [
-    element, ...(element.shadowRoot ? every(element.shadowRoot) : []),
+    element, ...(inside(element) ? every(inside(element)) : []),
 ]);
 """
 _COUNT = _EVERY + """

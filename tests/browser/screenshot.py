@@ -3,7 +3,7 @@
 usage: screenshot.py TENSORBOARD LOGDIR DIRECTORY RUN
 
 The article's figures, validation accuracy and loss by epoch, become DIRECTORY/tensorboard.png: of all
-runs of LOGDIR. Every other page shows LOGDIR/RUN alone and becomes DIRECTORY/PAGE.png.
+runs of LOGDIR. Every other page shows the run directory RUN alone and becomes DIRECTORY/PAGE.png.
 """
 
 import io
@@ -71,7 +71,7 @@ def figures(address, path):
 
 def photograph(address, page, path):
     """One dashboard."""
-    with chromium(1280, page.height, webgl=page.name == "projector") as browser:
+    with chromium(1280, page.height, webgl=page.webgl) as browser:
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
         browser.get(f"{address}?darkMode=false#{page.name}")
         is_drawn = lambda _: count_drawn(browser, page) >= page.count
@@ -88,7 +88,7 @@ def main():
         # Pages say where the log is: `runs`, wherever that may be.
         one = Path(above) / "runs"
         one.mkdir()
-        (one / run).symlink_to((Path(logdir) / run).resolve())
+        (one / Path(run).name).symlink_to(Path(run).resolve())
         with tensorboard(str(Path(program).absolute()), "runs", above) as address:
             for page in PAGES:
                 photograph(address, page, Path(directory) / f"{page.name}.png")

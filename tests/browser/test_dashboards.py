@@ -20,6 +20,7 @@ WORDS = {
     "hparams": ["exp1", "batch_size", "learning_rate"],
     "custom_scalars": ["Validation accuracy", "Validation loss"],
     "text": ["config", "machine"],
+    "projector": ["Points: 2000", "Dimension: 128"],
 }
 
 
@@ -31,8 +32,9 @@ class Dashboards(unittest.TestCase):
             subprocess.run([*program, "train", *settings], cwd=ROOT, check=True)
             with tensorboard(TENSORBOARD, logdir) as address:
                 for page in PAGES:
-                    with self.subTest(page.name), chromium(1280, page.height) as browser:
-                        self.look_at(address, page, browser)
+                    with self.subTest(page.name):
+                        with chromium(1280, page.height, webgl=page.webgl) as browser:
+                            self.look_at(address, page, browser)
 
     def look_at(self, address, page, browser):
         """The page shows as many things as a training logs, and the words that belong there."""

@@ -13,6 +13,7 @@ use cnn_tb::train::{
 use super::run_dir::RunDir;
 use super::surroundings;
 use super::{End, Report, Test, Times};
+use crate::cli::output;
 
 /// Logs to TensorBoard, then reports, and stops the training when the user asks for it.
 pub struct Watch {
@@ -60,6 +61,7 @@ impl Watch {
     /// Ends the log of a training that failed for good. The reason is told elsewhere; a log that
     /// cannot be ended either has nothing to add to it.
     pub fn fail(self) {
+        self.warn_of_left_out();
         if let Some(log) = self.log {
             let _ = log.fail();
         }
@@ -76,7 +78,14 @@ impl Watch {
             test: self.test,
             elapsed: self.began.elapsed(),
         }))?;
+        self.warn_of_left_out();
         Ok(self.test)
+    }
+
+    /// Says what could not be logged, which TensorBoard does not show by itself.
+    fn warn_of_left_out(&self) {
+        let left_out = self.log.iter().flat_map(TensorBoard::left_out);
+        left_out.for_each(|text| output::warn(text));
     }
 
     /// Has the log told, and counts the time that takes.

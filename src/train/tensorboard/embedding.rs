@@ -4,7 +4,7 @@ use crate::data::{Batches, Split};
 use crate::tb::image::{Image, ImageError};
 use crate::tb::writer::{Embedding, SummaryWriter};
 use crate::train::evaluate::tensors;
-use crate::train::{Predictions, Snapshot};
+use crate::train::{Predictions, PredictionsError, Snapshot};
 
 use super::error::LogError;
 use super::histograms::numbers;
@@ -20,7 +20,8 @@ const BATCH: usize = 100;
 const PRECISION: f32 = 1000.0;
 
 /// Logs the features of the first 2,000 of the images that were just evaluated: 128 numbers each,
-/// with the label, what the network says, and the image. A network that diverges has none.
+/// with the label, what the network says, and the image. A network that diverges has none:
+/// then the inner result is the cause.
 ///
 /// # Errors
 /// What [`SummaryWriter`] and the device say.
@@ -28,23 +29,23 @@ pub fn log_embedding(
     run: &SummaryWriter,
     snapshot: &Snapshot<'_>,
     step: usize,
-) -> Result<(), LogError> {
-    let (Some((split, _)), Some(Ok(predictions))) = (snapshot.evaluated, snapshot.predictions())
-    else {
-        return Ok(());
+) -> Result<Result<(), PredictionsError>, LogError> {
+    let (Some((split, _)), Some(predictions)) = (snapshot.evaluated, snapshot.predictions()) else {
+        return Ok(Ok(()));
+    };
+    let predictions = match predictions {
+        Ok(predictions) => predictions,
+        Err(cause) => return Ok(Err(cause)),
     };
     let points = split.len().min(POINTS);
     let named = snapshot.parameters.named();
     let Some((_, var)) = named.first().filter(|_| points > 0) else {
-        return Ok(());
+        return Ok(Ok(()));
     };
     let mut vectors = Vec::new();
     for indices in &Batches::sequential(points as u32, BATCH) {
         let (images, _) = tensors(split, indices, None, var.device())?;
         vectors.extend(numbers(&features(snapshot.parameters, &images)?)?);
-    }
-    if vectors.iter().any(|number| !number.is_finite()) {
-        return Ok(());
     }
     for number in &mut vectors {
         *number = (*number * PRECISION).round() / PRECISION;
@@ -56,7 +57,8 @@ pub fn log_embedding(
     let embedding = Embedding::new(&vectors, vectors.len() / points)
         .metadata(["label", "predicted", "right"], rows)
         .images(&sprites);
-    Ok(run.add_embedding("fc1", &embedding, step)?)
+    run.add_embedding("fc1", &embedding, step)?;
+    Ok(Ok(()))
 }
 
 /// What is known of a point.

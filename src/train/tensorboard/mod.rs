@@ -18,6 +18,7 @@ mod samples;
 mod scalars;
 mod thumbnail;
 
+use std::fmt::Display;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -26,7 +27,9 @@ use candle_core::Tensor;
 
 use crate::tb::writer::{SummaryWriter, WriteError, WriterOptions};
 use crate::train::evaluate::tensors;
-use crate::train::{Batch, Epoch, Finish, Observer, Predictions, Snapshot, Start, Stopped};
+use crate::train::{
+    Batch, Epoch, Finish, Observer, Predictions, PredictionsError, Snapshot, Start, Stopped,
+};
 
 use self::confusion_map::confusion_map;
 use self::error::LogError;
@@ -66,6 +69,7 @@ pub struct TensorBoard {
     /// What the network said of the validation images after the last epoch.
     predictions: Option<Predictions>,
     samples: Samples,
+    left_out: Vec<String>,
 }
 
 impl TensorBoard {
@@ -86,7 +90,22 @@ impl TensorBoard {
             fixed_images: None,
             predictions: None,
             samples: Samples::default(),
+            left_out: Vec::new(),
         })
+    }
+
+    /// What could not be logged so far, and why: a network that diverges has no predictions and no
+    /// embedding. Each is a text `left_out/…` of the run too.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    fn leave_out(&mut self, what: &str, cause: &dyn Display, step: usize) -> Result<(), LogError> {
+        let text = format!("no {what} after epoch {step}: {cause}");
+        self.run
+            .add_text(&format!("left_out/{what}"), &text, step)?;
+        self.left_out.push(text);
+        Ok(())
     }
 
     /// Logs a text of the whole training, in Markdown, as what machine it runs on.
@@ -153,8 +172,13 @@ impl TensorBoard {
             ..
         } = self.groups;
         if classes || images || curves {
-            // A network that diverges says nothing of its images; the loss tells.
-            self.predictions = snapshot.predictions().and_then(Result::ok);
+            self.predictions = match snapshot.predictions().transpose() {
+                Ok(predictions) => predictions,
+                Err(cause) => {
+                    self.leave_out("predictions", &cause, step)?;
+                    None
+                }
+            };
         }
         if let Some(predictions) = self.predictions.as_ref().filter(|_| classes) {
             classes::log_accuracies(&self.run, predictions, step)?;
@@ -190,8 +214,10 @@ impl TensorBoard {
                 curves::log_curves(&self.run, predictions, step)?;
             }
         }
-        if self.groups.embedding {
-            embedding::log_embedding(&self.run, snapshot, step)?;
+        if self.groups.embedding
+            && let Err(cause) = embedding::log_embedding(&self.run, snapshot, step)?
+        {
+            self.leave_out("embedding", &cause, step)?;
         }
         Ok(self.run.finish()?)
     }
@@ -221,10 +247,12 @@ impl TensorBoard {
     ) -> Result<(), LogError> {
         let (run, split) = (&self.run, snapshot.dataset.validation());
         let Some(predictions) = &self.predictions else {
-            // Before the first epoch the validation images were not evaluated.
-            return match untrained_predictions(snapshot, pass)? {
-                Some(untrained) => self.samples.log_predictions(run, split, &untrained, step),
-                None => Ok(()),
+            // Before the first epoch the validation images were not evaluated; after another, they
+            // were left out.
+            return match fixed_predictions(snapshot, pass)? {
+                Ok(fixed) => self.samples.log_predictions(run, split, &fixed, step),
+                Err(cause) if step == 0 => self.leave_out("predictions", &cause, step),
+                Err(_) => Ok(()),
             };
         };
         self.samples
@@ -246,16 +274,16 @@ fn fixed_images(snapshot: &Snapshot<'_>) -> candle_core::Result<Tensor> {
     Ok(tensors(split, &indices, None, device)?.0)
 }
 
-/// What the network says of the fixed images; `None` if it diverges.
-fn untrained_predictions(
+/// What the network says of the fixed images, if it does not diverge.
+fn fixed_predictions(
     snapshot: &Snapshot<'_>,
     pass: &Pass,
-) -> candle_core::Result<Option<Predictions>> {
+) -> candle_core::Result<Result<Predictions, PredictionsError>> {
     let logits = histograms::numbers(&pass.logits)?;
     let labels = snapshot.dataset.validation().labels();
     let labels = &labels[..pass.logits.dim(0)?];
     let classes = snapshot.dataset.classes();
-    Ok(Predictions::from_logits(&logits, classes, labels).ok())
+    Ok(Predictions::from_logits(&logits, classes, labels))
 }
 
 /// Why a training ended early, which epoch was its best, and that the weights are not from there.
@@ -287,5 +315,63 @@ impl Observer for TensorBoard {
 
     fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
         self.log_finish(finish).map_err(io::Error::other)
+    }
+}
+
+#[cfg(all(test, feature = "mnist"))]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+    use crate::nn::{Article, Init, Parameters};
+    use crate::tb::Logdir;
+    use crate::train::Metrics;
+
+    #[test]
+    fn what_a_diverging_network_cannot_show_is_said() {
+        let dataset = Dataset::mnist().unwrap();
+        let parameters = Parameters::new(0, Init::Layers);
+        let builder = parameters.builder(&candle_core::Device::Cpu);
+        Article::new(28, 28, 10, builder).unwrap();
+        let (validation, test) = (dataset.validation(), dataset.test().unwrap());
+        let mut logits = vec![0.5; 10 * validation.len().max(test.len())];
+        logits[13] = f32::INFINITY;
+        let snapshot = |split| Snapshot {
+            dataset: &dataset,
+            parameters: &parameters,
+            gradients: &[],
+            evaluated: Some(split),
+        };
+        let metrics = Metrics {
+            loss: f64::NAN,
+            accuracy: 0.1,
+        };
+        let epoch = Epoch {
+            epoch: 1,
+            train: metrics,
+            validation: metrics,
+            images_per_sec: 1.0,
+            evaluation_secs: 1.0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = TensorBoard::create(&dir.path().join("a"), Groups::ALL).unwrap();
+        let after = snapshot((validation, &logits[..10 * validation.len()]));
+        assert!(log.epoch(&epoch, &after).unwrap().is_continue());
+        let finish = Finish {
+            epochs: &[epoch],
+            test: metrics,
+            test_wrong: 0,
+            test_images: test.len(),
+            stopped: None,
+            snapshot: snapshot((test, &logits[..10 * test.len()])),
+        };
+        log.finish(&finish).unwrap();
+        let cause = "the network gives inf for class 3 of image 1, expected a finite number";
+        let expected =
+            ["predictions", "embedding"].map(|what| format!("no {what} after epoch 1: {cause}"));
+        assert_eq!(log.left_out(), expected);
+        let runs = Logdir::open(dir.path()).unwrap().runs().unwrap();
+        let texts = ["left_out/predictions", "left_out/embedding"]
+            .map(|tag| runs[0].texts(tag).unwrap()[0].value.clone());
+        assert_eq!(texts, expected);
     }
 }
