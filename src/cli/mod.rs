@@ -1,12 +1,18 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
 mod compare;
+mod completions;
 #[cfg(feature = "train")]
 mod eval;
+mod list;
+mod man;
 mod output;
 #[cfg(feature = "train")]
 mod predict;
+mod progress;
+mod screen;
 mod selection;
+mod show;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -50,6 +56,10 @@ enum Command {
     #[cfg(feature = "train")]
     Predict(predict::Args),
     Compare(compare::Args),
+    Ls(list::Args),
+    Show(show::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -106,6 +116,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Ls(args)) => list::run(&args),
+        Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, Cli::command()),
+        Some(Command::Man(args)) => man::run(&args, Cli::command()),
     }
 }
 

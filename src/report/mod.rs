@@ -1,4 +1,9 @@
 //! Analysis of runs: pure functions from runs to tables of values with a meaning.
 
 pub mod compare;
+pub mod condition;
+pub mod list;
+pub mod measure;
 pub mod metric;
+pub mod nearest;
+pub mod show;
