@@ -5,10 +5,18 @@ mod doctor;
 #[cfg(feature = "train")]
 mod eval;
 mod export;
+mod completions;
+#[cfg(feature = "train")]
+mod eval;
+mod list;
+mod man;
 mod output;
 #[cfg(feature = "train")]
 mod predict;
+mod progress;
+mod screen;
 mod selection;
+mod show;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -54,6 +62,10 @@ enum Command {
     Compare(compare::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Ls(list::Args),
+    Show(show::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -110,6 +122,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Ls(args)) => list::run(&args),
+        Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, Cli::command()),
+        Some(Command::Man(args)) => man::run(&args, Cli::command()),
     }
 }
 

@@ -1,25 +1,41 @@
 //! Which runs a subcommand is about: the arguments that all run tools share.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cnn_tb::report::condition::Condition;
+use cnn_tb::report::nearest::nearest;
 use cnn_tb::tb::{Logdir, LogdirError, Run};
 use glob::Pattern;
 use regex::Regex;
 
-use crate::cli::output::{self, Advised};
+use crate::cli::output::{self, Advised, escape};
+use crate::cli::progress;
 
 /// The runs that are named on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Selection {
     /// Directories of runs, or logdirs, of which all runs are taken
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", default_value = "runs")]
     paths: Vec<PathBuf>,
 
     /// Take only the runs in whose name this regular expression is found
     #[arg(long = "runs", value_name = "REGEX")]
     name: Option<Regex>,
+
+    /// Take only the runs whose hyper-parameters fulfil this; may be repeated, then all must hold
+    ///
+    /// As 'lr<1e-2', 'bs>=64', 'optimizer=adam' or 'optimizer!=sgd', in quotes for the shell's sake.
+    /// A run without the hyper-parameter is not taken.
+    #[arg(long = "where", value_name = "COND")]
+    conditions: Vec<Condition>,
+
+    /// Take every directory with event files for a run, as TensorBoard does
+    ///
+    /// Otherwise a directory with settings is a run together with the directories below it.
+    #[arg(long)]
+    flat: bool,
 }
 
 /// The series that are named on the command line.
@@ -54,38 +70,90 @@ impl Selection {
     /// and of an empty selection.
     ///
     /// # Errors
-    /// A path that is no directory, or that cannot be listed.
+    /// A path that is no directory, or that cannot be listed; a hyper-parameter that no run has.
     pub fn read(&self) -> anyhow::Result<Selected> {
-        let runs = read_runs(&self.paths)?;
+        let selected = self.read_without_problems()?;
+        for problem in selected.runs.iter().flat_map(Run::problems) {
+            output::warn(&problem.to_string());
+        }
+        Ok(selected)
+    }
+
+    /// As [`read`](Self::read), but what was wrong with the files is left to the caller to say.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_without_problems(&self) -> anyhow::Result<Selected> {
+        let message = format!("reading {}", escape(&self.paths()));
+        let runs = progress::watched(message, || read_runs(&self.paths, self.flat))?;
         let names = names(&runs);
-        let is_chosen = |name: &str| self.name.as_ref().is_none_or(|regex| regex.is_match(name));
+        self.check_conditions(&runs)?;
+        let is_named = |name: &str| self.name.as_ref().is_none_or(|regex| regex.is_match(name));
+        let fits = |run: &Run| self.conditions.iter().all(|one| one.holds(run.hparams()));
         let found = runs.len();
         let (runs, names): (Vec<Run>, Vec<String>) = runs
             .into_iter()
             .zip(names)
-            .filter(|(_, name)| is_chosen(name))
+            .filter(|(run, name)| is_named(name) && fits(run))
             .unzip();
-        for problem in runs.iter().flat_map(Run::problems) {
-            output::warn(&problem.to_string());
-        }
         if runs.is_empty() {
             output::warn(&self.why_empty(found));
         }
         Ok(Selected { runs, names })
     }
 
-    fn why_empty(&self, found: usize) -> String {
-        let paths: Vec<String> = self
-            .paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let paths = paths.join(", ");
-        match &self.name {
-            Some(regex) if found > 0 => format!("none of the {found} runs in {paths} fits {regex}"),
-            _ => format!("no event files in {paths} or below"),
+    /// Whether each condition is about a hyper-parameter that some run has.
+    fn check_conditions(&self, runs: &[Run]) -> anyhow::Result<()> {
+        if runs.is_empty() {
+            return Ok(());
         }
+        let known: BTreeSet<&str> = runs
+            .iter()
+            .flat_map(|run| run.hparams().keys().map(String::as_str))
+            .collect();
+        for condition in &self.conditions {
+            if !known.contains(condition.name()) {
+                let what = format!(
+                    "none of the runs has a hyper-parameter {:?}",
+                    condition.name()
+                );
+                return Err(unknown(what, condition.name(), known));
+            }
+        }
+        Ok(())
     }
+
+    /// The paths as the command line names them.
+    pub fn paths(&self) -> String {
+        let paths = self.paths.iter().map(|path| path.display().to_string());
+        paths.collect::<Vec<String>>().join(" ")
+    }
+
+    fn why_empty(&self, found: usize) -> String {
+        let paths = self.paths();
+        if found == 0 {
+            return format!("no event files in {paths} or below");
+        }
+        let regex = self.name.iter().map(Regex::to_string);
+        let conditions = self.conditions.iter().map(Condition::to_string);
+        let asked: Vec<String> = regex.chain(conditions).collect();
+        let asked = asked.join(" and ");
+        format!("none of the {found} runs in {paths} fits {asked}")
+    }
+}
+
+/// The error that `what` is wrong, with the nearest of the `known` names.
+pub fn unknown<'a>(
+    what: String,
+    wanted: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Error {
+    let near = nearest(wanted, known);
+    let advice = match near.is_empty() {
+        true => "there are none at all".to_owned(),
+        false => format!("the nearest are {}", near.join(", ")),
+    };
+    Advised::new(what, advice).into()
 }
 
 impl Selected {
@@ -98,15 +166,18 @@ impl Selected {
 }
 
 /// The runs in all of `paths`, each once.
-fn read_runs(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
+fn read_runs(paths: &[PathBuf], flat: bool) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     for path in paths {
-        let found = Logdir::open(path).and_then(|logdir| logdir.runs());
+        let found = Logdir::open(path).and_then(|logdir| match flat {
+            true => logdir.flat_runs(),
+            false => logdir.runs(),
+        });
         let found = found.map_err(|error| match error {
             LogdirError::Missing { .. } => anyhow::Error::new(Advised::new(
                 error.to_string(),
-                "name the directory of a run, or one that holds runs: cnn-tb compare runs",
+                "name the directory of a run, or one that holds runs: cnn-tb ls runs",
             )),
             error => error.into(),
         })?;
@@ -121,7 +192,11 @@ fn read_runs(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
 /// What to call each run: its name in its logdir, or its path where that is not clear.
 fn names(runs: &[Run]) -> Vec<String> {
     let names: Vec<String> = runs.iter().map(own_name).collect();
-    let is_clear = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in &names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let is_clear = |name: &String| counts.get(name.as_str()) == Some(&1);
     let clear = names
         .iter()
         .zip(runs)

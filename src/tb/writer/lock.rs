@@ -9,6 +9,15 @@ use std::path::{Path, PathBuf};
 /// event file.
 pub const LOCK_NAME: &str = ".cnn-tb.lock";
 
+/// Whether a writer of this library is at `directory`: whether its lock is held. Nothing is made
+/// there, and what cannot be asked is answered with no.
+///
+/// The asking itself holds the lock shared for a moment, where a killed writer left its file behind.
+pub fn is_being_written(directory: &Path) -> bool {
+    let file = File::open(directory.join(LOCK_NAME));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Holds a directory's lock for as long as it lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
@@ -88,7 +97,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = DirectoryLock::take(directory.path()).unwrap().unwrap();
         assert!(DirectoryLock::take(directory.path()).unwrap().is_none());
+        assert!(is_being_written(directory.path()));
         drop(first);
+        assert!(!is_being_written(directory.path()));
         let second = DirectoryLock::take(directory.path()).unwrap().unwrap();
         drop(second);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);

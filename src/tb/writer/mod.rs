@@ -17,7 +17,7 @@ mod warning;
 pub use embedding::Embedding;
 pub use error::WriteError;
 pub use event_writer::EventWriter;
-pub use lock::LOCK_NAME;
+pub use lock::{LOCK_NAME, is_being_written};
 pub use options::{Durability, WriterOptions};
 pub use pictures::{BoundingBox, MAX_VALUE_BYTES};
 pub use step::Step;
