@@ -4,6 +4,7 @@ mod compare;
 #[cfg(feature = "train")]
 mod eval;
 mod output;
+mod plot;
 #[cfg(feature = "train")]
 mod predict;
 mod selection;
@@ -50,6 +51,7 @@ enum Command {
     #[cfg(feature = "train")]
     Predict(predict::Args),
     Compare(compare::Args),
+    Plot(plot::Args),
 }
 
 /// How a subcommand ended, other than by an error.
@@ -106,6 +108,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         #[cfg(feature = "train")]
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Plot(args)) => plot::run(&args),
     }
 }
 

@@ -23,7 +23,6 @@ pub fn print(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// What `write` or the file system says; `path` is then as it was.
-#[allow(dead_code)]
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
@@ -102,6 +101,11 @@ fn label(text: &str, style: &str) -> String {
 /// `text` in bold where standard output takes colours.
 pub fn bold(text: &str) -> String {
     styled(text, BOLD, takes_colour(&io::stdout()))
+}
+
+/// Whether standard output takes colours.
+pub fn stdout_takes_colour() -> bool {
+    takes_colour(&io::stdout())
 }
 
 fn styled(text: &str, style: &str, colour: bool) -> String {
