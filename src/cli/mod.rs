@@ -1,16 +1,15 @@
 //! The command line: parse, run one subcommand, turn its outcome into an exit code.
 
 mod compare;
+mod completions;
 mod doctor;
 #[cfg(feature = "train")]
 mod eval;
 mod export;
-mod completions;
-#[cfg(feature = "train")]
-mod eval;
 mod list;
 mod man;
 mod output;
+mod plot;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
@@ -59,11 +58,12 @@ enum Command {
     Eval(eval::Args),
     #[cfg(feature = "train")]
     Predict(predict::Args),
-    Compare(compare::Args),
-    Export(export::Args),
-    Doctor(doctor::Args),
     Ls(list::Args),
     Show(show::Args),
+    Compare(compare::Args),
+    Plot(plot::Args),
+    Export(export::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -119,11 +119,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Some(Command::Eval(args)) => eval::run(&args),
         #[cfg(feature = "train")]
         Some(Command::Predict(args)) => predict::run(&args),
-        Some(Command::Compare(args)) => compare::run(&args),
-        Some(Command::Export(args)) => export::run(&args),
-        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Ls(args)) => list::run(&args),
         Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Plot(args)) => plot::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, Cli::command()),
         Some(Command::Man(args)) => man::run(&args, Cli::command()),
     }

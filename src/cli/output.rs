@@ -109,6 +109,11 @@ pub fn bold(text: &str) -> String {
     styled(text, BOLD, takes_colour(&io::stdout()))
 }
 
+/// Whether standard output takes colours.
+pub fn stdout_takes_colour() -> bool {
+    takes_colour(&io::stdout())
+}
+
 fn styled(text: &str, style: &str, colour: bool) -> String {
     if colour {
         format!("{style}{text}{RESET}")

@@ -50,6 +50,11 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// Whether there are no patterns.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether a series is meant: one of the patterns fits its name, or there are none.
     pub fn matches(&self, series: &str) -> bool {
         self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(series))
