@@ -182,7 +182,7 @@ fn read_runs(paths: &[PathBuf], flat: bool) -> anyhow::Result<Vec<Run>> {
         let found = found.map_err(|error| match error {
             LogdirError::Missing { .. } => anyhow::Error::new(Advised::new(
                 error.to_string(),
-                "name the directory of a run, or one that holds runs: cnn-tb ls runs",
+                "name the directory of a run, or one that holds runs: cnn-tb compare runs",
             )),
             error => error.into(),
         })?;
