@@ -64,9 +64,9 @@ pub struct Args {
 
     /// Exit with 1 unless the best of the other runs, or groups, beats the baseline by this much
     ///
-    /// In the unit of the metric, as it was logged: 0.005 is half a point of an accuracy between 0
-    /// and 1. Less is more where lower is better. With a negative number it may be worse by that
-    /// much. What was compared is said on standard error.
+    /// In the unit of the metric; of an accuracy as a share of 1, however it was logged: 0.005 is
+    /// half a point of per cent. Where lower is better it must be lower by this much. With a negative
+    /// number it may be worse by that much. What was compared is said on standard error.
     #[arg(
         long,
         value_name = "DELTA",
@@ -81,8 +81,9 @@ pub struct Args {
 
     /// Write the rows in this way
     ///
-    /// CSV has the full digits, shares as fractions, and an apostrophe before a text that a
-    /// spreadsheet would take for a formula.
+    /// CSV has the numbers of a run with all digits as they were logged, those of groups with
+    /// accuracies as shares of 1, and an apostrophe before a text that a spreadsheet would take for
+    /// a formula.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 

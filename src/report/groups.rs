@@ -234,8 +234,10 @@ mod tests {
         }
     }
 
-    /// One run a row, each with its settings and its loss.
-    fn comparison(rows: &[(&[(&str, HParam)], Option<f32>)]) -> Comparison {
+    /// The settings of a run, and its loss.
+    type Loss<'a> = (&'a [(&'a str, HParam)], Option<f32>);
+
+    fn comparison(rows: &[Loss]) -> Comparison {
         let rows = rows.iter().map(|(settings, loss)| Row {
             name: String::new(),
             path: PathBuf::new(),
@@ -310,7 +312,7 @@ mod tests {
             .iter()
             .map(|&number| [("lr", HParam::Number(number))])
             .collect();
-        let mut rows: Vec<(&[(&str, HParam)], Option<f32>)> = settings
+        let mut rows: Vec<Loss> = settings
             .iter()
             .map(|settings| (&settings[..], Some(1.0)))
             .collect();

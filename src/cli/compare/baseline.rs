@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use cnn_tb::report::compare::{Comparison, Metric, Reading};
+use cnn_tb::report::compare::{Best, Comparison, Metric, Reading};
 use cnn_tb::report::groups::Group;
 use cnn_tb::report::nearest::nearest;
 
@@ -12,7 +12,6 @@ use crate::cli::Outcome;
 use crate::cli::compare::runs::title;
 use crate::cli::compare::shown;
 use crate::cli::output::{Advised, escape};
-use cnn_tb::report::compare::Best;
 
 /// The row of the run that is called `wanted`, by its name in the table or by its directory.
 ///

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cnn_tb::report::compare::{Best, Comparison, Metric, Reading, Row};
+use cnn_tb::tb::HParam;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,7 +11,6 @@ use crate::cli::compare::listing::{Datum, Field, Listing};
 use crate::cli::compare::shown::{self, arrow};
 use crate::cli::output::{escape, escape_json};
 use crate::cli::units::duration;
-use cnn_tb::tb::HParam;
 
 /// The runs of `comparison`, called `names`; with differences to the row `baseline`, if there is
 /// one.
@@ -41,12 +41,12 @@ pub fn listing(
     Ok(Listing { fields, objects })
 }
 
-/// How far each run's value lies above the baseline's.
+/// How far each run's value lies above the baseline's, which has no difference itself.
 fn deltas(comparison: &Comparison, baseline: usize) -> Vec<Option<f64>> {
     let readings = comparison.deciding_readings();
-    let base = readings[baseline].map(Reading::comparable);
-    let delta = |reading: Option<&Reading>| Some(reading?.comparable() - base?);
-    readings.into_iter().map(delta).collect()
+    let value = |index: usize| readings[index].map(Reading::comparable);
+    let delta = |index| Some(value(index)? - value(baseline)?).filter(|_| index != baseline);
+    (0..readings.len()).map(delta).collect()
 }
 
 fn delta_field(comparison: &Comparison, deltas: &[Option<f64>]) -> Field {
@@ -168,7 +168,7 @@ struct JsonRun<'a> {
     test_accuracy: Option<f32>,
     elapsed_secs: Option<f64>,
     settings: BTreeMap<&'a str, Value>,
-    /// Only where there is a baseline; null where one of both has no value.
+    /// Only where there is a baseline; null for itself and where one of both has no value.
     #[serde(skip_serializing_if = "Option::is_none")]
     delta: Option<Option<f32>>,
 }
