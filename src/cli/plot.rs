@@ -1,7 +1,7 @@
 //! `cnn-tb plot`: line charts, to files for a paper or in the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use cnn_tb::report::plot::{Curve, Figure, Horizontal, Options, Size, Spread};
@@ -101,7 +101,7 @@ enum Band {
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let format = args.output.as_ref().map(format_of).transpose()?;
+    let format = args.output.as_deref().map(format_of).transpose()?;
     let selected = args.selection.read()?;
     if selected.runs.is_empty() {
         return Ok(Outcome::No);
@@ -158,7 +158,7 @@ enum Format {
     Png,
 }
 
-fn format_of(path: &PathBuf) -> anyhow::Result<Format> {
+fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path
         .extension()
         .map(|extension| extension.to_ascii_lowercase());

@@ -164,7 +164,7 @@ fn draw_chart(
     let (x, y) = scales(chart, 0.02, 0.05);
     let plane_top = top + MARGIN + 2.0;
     let plane_bottom = (bottom - MARGIN - 2.0 * LINE - TICK).max(plane_top + 1.0);
-    let y_ticks = y.ticks(((plane_bottom - plane_top) / 20.0) as usize, false);
+    let y_ticks = y.ticks(((plane_bottom - plane_top) / 15.0) as usize, false);
     let widest = y_ticks
         .iter()
         .map(|tick| font::width(&tick.label, FONT_SIZE))
@@ -300,10 +300,13 @@ fn draw_axes(
         &chart.x_title,
         Anchor::Middle,
     );
-    let most = ((bottom - top + LINE) / 4.6) as usize;
+    let mut title = label(&chart.title, 200);
+    while font::width(&title, FONT_SIZE) > bottom - top + 2.0 * LINE && title.chars().count() > 3 {
+        title = label(&title, title.chars().count() - 1);
+    }
     scene.shapes.push(Shape::Text {
         at: [left + MARGIN + 7.0, (top + bottom) / 2.0],
-        text: label(&chart.title, most),
+        text: title,
         anchor: Anchor::Middle,
         is_vertical: true,
     });
