@@ -1,6 +1,8 @@
 //! Event files of other programs, held against what TensorBoard's `EventAccumulator` reads from them
 //! (`tests/golden/writers.py`).
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

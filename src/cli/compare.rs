@@ -4,22 +4,19 @@ mod baseline;
 mod format;
 mod groups;
 mod listing;
-mod ranking;
 mod runs;
-mod shown;
 
 use cnn_tb::report::compare::{self, Comparison, Metric, Row};
 use cnn_tb::report::groups::group;
-use cnn_tb::report::nearest::nearest;
 use cnn_tb::tb::Run;
 
 use crate::cli::Outcome;
-use crate::cli::output::{self, Advised};
-use crate::cli::selection::Selection;
+use crate::cli::output;
+use crate::cli::ranking::Ranking;
+use crate::cli::selection::{Selection, unknown};
 
 use format::Format;
 use listing::Listing;
-use ranking::Ranking;
 
 /// Show runs side by side, the best first, with the settings that differ.
 ///
@@ -168,7 +165,7 @@ fn rows(
 
 /// Prints what the arguments leave of `listing`.
 fn print(args: &Args, mut listing: Listing) -> anyhow::Result<()> {
-    args.ranking.apply(&mut listing)?;
+    listing.rank(&args.ranking)?;
     match args.json {
         true => output::print(&format::json(&listing))?,
         false => format::print(&listing, args.format)?,
@@ -190,25 +187,18 @@ fn check_names(args: &Args, runs: &[Run]) -> anyhow::Result<()> {
                 .flat_map(Run::scalar_series)
                 .map(|(name, _)| name)
                 .collect();
-            return Err(unknown("scalar", series, known.iter().map(String::as_str)));
+            let what = format!("none of the runs has a scalar {series:?}");
+            return Err(unknown(what, series, known.iter().map(String::as_str)));
         }
     }
     for name in &args.group_by {
         if runs.iter().all(|run| !run.hparams().contains_key(name)) {
             let known = runs.iter().flat_map(|run| run.hparams().keys());
-            return Err(unknown("setting", name, known.map(String::as_str)));
+            let what = format!("none of the runs has a setting {name:?}");
+            return Err(unknown(what, name, known.map(String::as_str)));
         }
     }
     Ok(())
-}
-
-fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
-    let near = nearest(name, known);
-    let advice = match near.is_empty() {
-        true => format!("they have no {kind} at all"),
-        false => format!("the nearest are {}", near.join(", ")),
-    };
-    Advised::new(format!("none of the runs has a {kind} {name:?}"), advice).into()
 }
 
 /// Shows runs in which no metric was found by its name, and says how to name one.

@@ -1,23 +1,23 @@
 //! `cnn-tb ls`: which runs there are, and how they stand.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::ValueEnum;
 use cnn_tb::report::list::{self, Order, Row};
 use cnn_tb::report::measure::{self, Measure};
-use cnn_tb::report::metric::Direction;
-use cnn_tb::tb::{HParam, Run};
+use cnn_tb::report::metric::{Best, Direction};
+use cnn_tb::tb::Run;
 use console::truncate_str;
 use serde_json::{Value, json};
 
 use crate::cli::Outcome;
-use crate::cli::output::{self, escape, escape_json};
+use crate::cli::output::{self, escape};
+use crate::cli::ranking::Ranking;
 use crate::cli::screen;
 use crate::cli::selection::{Selected, Selection, unknown};
 use crate::cli::table::Column;
-use crate::cli::units::{ago, percent, thousands};
+use crate::cli::units::{ago, thousands};
+use crate::cli::values::{amount, arrow, json_lines, json_setting, setting, short, size, step};
 
 /// List runs: their best metric, how far they are, and how they ended.
 ///
@@ -27,6 +27,10 @@ use crate::cli::units::{ago, percent, thousands};
 ///
 /// The status is what a run says itself. A run of another program that says nothing has none; the
 /// age of its last event is there for that.
+///
+/// The columns are run, metric, step, points, last-step, size, last-event, status and hparams; each
+/// hyper-parameter can be one by its name. Sorted by hyper-parameters or names rows ascend, by
+/// anything else they descend.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -40,25 +44,8 @@ pub struct Args {
     #[arg(long, value_name = "[CHILD/]TAG")]
     metric: Option<String>,
 
-    /// Take this value of the metric instead of the one that is best by its name
-    #[arg(long, value_enum)]
-    best: Option<Best>,
-
-    /// Sort by this column instead: a metric's best first, hyper-parameters ascending, run by name,
-    /// anything else descending
-    #[arg(long, value_name = "COLUMN")]
-    sort: Option<String>,
-
-    /// Show only the first rows
-    #[arg(long, value_name = "N")]
-    top: Option<usize>,
-
-    /// Show only these columns, in this order, after the run's name
-    ///
-    /// Of metric, step, points, last-step, size, last-event, status, hparams, and the names of
-    /// hyper-parameters.
-    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
-    columns: Vec<String>,
+    #[command(flatten)]
+    ranking: Ranking,
 
     /// Print a JSON array with an object for each run instead
     ///
@@ -72,26 +59,6 @@ const EXAMPLES: &str = "\
 Examples:
   cnn-tb ls
   cnn-tb ls runs --metric Loss/val --where 'lr<1e-2' --top 3";
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Best {
-    /// The lowest; lower is better
-    Min,
-    /// The highest; higher is better
-    Max,
-    /// The last
-    Last,
-}
-
-impl Best {
-    fn meant(self) -> measure::Best {
-        match self {
-            Self::Min => measure::Best::Min,
-            Self::Max => measure::Best::Max,
-            Self::Last => measure::Best::Last,
-        }
-    }
-}
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -109,13 +76,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let direction = measure
         .as_ref()
         .map_or(Direction::Higher, Measure::direction);
-    list::sort(&mut rows, &order(args.sort.as_deref()), direction);
-    let shown = &rows[..args.top.unwrap_or(usize::MAX).min(rows.len())];
+    list::sort(&mut rows, &order(args.ranking.sort.as_deref()), direction);
+    let shown = &rows[..args.ranking.top.unwrap_or(usize::MAX).min(rows.len())];
     if args.json {
         output::print(&json(shown, measure.as_ref()))?;
     } else {
         output::print(&head(&rows, measure.as_ref()))?;
-        screen::print_table(&columns(args, shown, measure.as_ref(), &hparams))?;
+        screen::print_table(&columns(args, shown, measure.as_ref(), &hparams), 2)?;
         output::print(&foot(&rows, shown.len(), measure.as_ref()))?;
     }
     warn_of_problems(&selected.runs, &args.selection);
@@ -124,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// What the runs are ranked by, where they have such a thing.
 fn measure(args: &Args, runs: &[Run]) -> anyhow::Result<Option<Measure>> {
-    let best = args.best.map(Best::meant);
+    let best = args.ranking.best();
     let Some(series) = &args.metric else {
         return Ok(Measure::usual(runs, best));
     };
@@ -152,7 +119,7 @@ const COLUMNS: [&str; 9] = [
 fn check_columns(args: &Args, runs: &[Run]) -> anyhow::Result<()> {
     let hparams = runs.iter().flat_map(|run| run.hparams().keys());
     let known: BTreeSet<&str> = hparams.map(String::as_str).chain(COLUMNS).collect();
-    for name in args.columns.iter().chain(&args.sort) {
+    for name in args.ranking.columns.iter().chain(&args.ranking.sort) {
         if !known.contains(name.as_str()) {
             let what = format!("there is no column {name:?}");
             return Err(unknown(what, name, known));
@@ -176,20 +143,8 @@ fn order(column: Option<&str>) -> Order {
 fn rows(selected: &Selected, measure: Option<&Measure>) -> Vec<Row> {
     let named = selected.runs.iter().zip(&selected.names);
     named
-        .map(|(run, name)| list::row(run, name, bytes(run), measure))
+        .map(|(run, name)| list::row(run, name, measure))
         .collect()
-}
-
-/// The size of the event files of `run` and its children.
-pub fn bytes(run: &Run) -> u64 {
-    let of_directory = |run: &Run| {
-        let entries = fs::read_dir(run.path()).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().contains("tfevents"))
-            .filter_map(|entry| Some(fs::metadata(entry.path()).ok()?.len()))
-            .sum::<u64>()
-    };
-    of_directory(run) + run.children().iter().map(of_directory).sum::<u64>()
 }
 
 /// The names of the hyper-parameters that tell the runs apart; of a single run, all.
@@ -213,7 +168,7 @@ fn head(rows: &[Row], measure: Option<&Measure>) -> String {
         );
     };
     let which = match measure.best {
-        measure::Best::Last => "last",
+        Best::Last => "last",
         _ => "best",
     };
     let (better, other) = match measure.direction() {
@@ -273,9 +228,13 @@ fn columns(
 ) -> Vec<Column> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_secs = now.map_or(0.0, |time| time.as_secs_f64());
-    let is_asked = !args.columns.is_empty();
+    let is_asked = !args.ranking.columns.is_empty();
     let usual = COLUMNS.map(String::from);
-    let chosen = if is_asked { &args.columns[..] } else { &usual };
+    let chosen = if is_asked {
+        &args.ranking.columns[..]
+    } else {
+        &usual
+    };
     let mut columns = vec![column("run", 0, false, rows, |row| Some(escape(&row.name)))];
     for name in chosen.iter().filter(|name| *name != "run") {
         let flush_right = !matches!(name.as_str(), "status" | "hparams");
@@ -306,11 +265,7 @@ fn column(
 fn title(name: &str, measure: Option<&Measure>) -> String {
     match (name, measure) {
         ("metric", Some(measure)) => {
-            let arrow = match measure.direction() {
-                Direction::Higher => '↑',
-                Direction::Lower => '↓',
-            };
-            format!("{} {arrow}", short(&measure.series))
+            format!("{} {}", short(&measure.series), arrow(measure.direction()))
         }
         ("step", _) => "at step".to_owned(),
         ("last-step", _) => "last step".to_owned(),
@@ -322,7 +277,7 @@ fn title(name: &str, measure: Option<&Measure>) -> String {
 fn cell(column: &str, row: &Row, now_secs: f64, hparams: &[String]) -> Option<String> {
     let best = row.best.as_ref();
     match column {
-        "metric" => best.map(|best| number(best.value, row.is_fraction)),
+        "metric" => best.map(|best| amount(best.value.into(), row.is_fraction)),
         "step" => best.map(|best| step(best.step)),
         "points" => Some(thousands(row.points)),
         "last-step" => row.last_step.map(step),
@@ -339,92 +294,6 @@ fn cell(column: &str, row: &Row, now_secs: f64, hparams: &[String]) -> Option<St
         }
         hparam => row.hparams.get(hparam).map(setting),
     }
-}
-
-/// A name as far as a title has room for it.
-pub fn short(name: &str) -> String {
-    truncate_str(&escape(name), 40, "…").into_owned()
-}
-
-/// A value with what can be read of it, a share of 1 in per cent.
-pub fn number(value: f32, is_fraction: bool) -> String {
-    let value = f64::from(value);
-    match value.abs() {
-        _ if is_fraction && value.is_finite() => percent(value),
-        0.0 | 0.001..1000.0 => format!("{value:.4}"),
-        1000.0..1e6 => format!("{value:.1}"),
-        _ => format!("{value:.3e}"),
-    }
-}
-
-/// `48,000`
-pub fn step(step: i64) -> String {
-    let digits = thousands(usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX));
-    if step < 0 {
-        format!("-{digits}")
-    } else {
-        digits
-    }
-}
-
-/// `812 B`, `1.3 GB`: powers of ten, as disks are sold.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut size = bytes as f64 / 1000.0;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    while size >= 999.5
-        && let Some(next) = units.next()
-    {
-        size /= 1000.0;
-        unit = Some(next);
-    }
-    let unit = unit.unwrap_or(&"");
-    if size < 9.95 {
-        format!("{size:.1} {unit}")
-    } else {
-        format!("{size:.0} {unit}")
-    }
-}
-
-/// A 32-bit number that was stored with 64 bits has the digits that it had: `0.003`.
-pub fn setting(value: &HParam) -> String {
-    let text = match value {
-        HParam::Number(number) if f64::from(*number as f32) == *number => {
-            format!("{:?}", *number as f32)
-        }
-        HParam::Number(number) => format!("{number:?}"),
-        other => escape(&other.to_string()),
-    };
-    let text = match value {
-        HParam::Number(_) => text.strip_suffix(".0").unwrap_or(&text),
-        _ => &text,
-    };
-    truncate_str(text, 32, "…").into_owned()
-}
-
-/// As JSON has it: whole numbers without a point, null for what is no number.
-pub fn json_setting(value: &HParam) -> Value {
-    match value {
-        HParam::Number(number) if number.fract() == 0.0 && number.abs() < 2_f64.powi(53) => {
-            json!(*number as i64)
-        }
-        HParam::Number(number) => json!(number),
-        HParam::Text(text) => json!(text),
-        HParam::Bool(flag) => json!(flag),
-    }
-}
-
-/// A JSON array with an object a line.
-pub fn json_lines(objects: impl IntoIterator<Item = Value>) -> String {
-    let lines: Vec<String> = objects
-        .into_iter()
-        .map(|object| escape_json(&object.to_string()))
-        .collect();
-    format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
 fn json(rows: &[Row], measure: Option<&Measure>) -> String {
@@ -451,36 +320,4 @@ fn json(rows: &[Row], measure: Option<&Measure>) -> String {
             "hparams": settings(row),
         })
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_written_for_people() {
-        let cases = [
-            (size(0), "0 B"),
-            (size(999), "999 B"),
-            (size(1_000), "1.0 kB"),
-            (size(9_949), "9.9 kB"),
-            (size(9_950), "10 kB"),
-            (size(999_600), "1.0 MB"),
-            (size(1_300_000_000), "1.3 GB"),
-            (size(u64::MAX), "18447 PB"),
-            (step(-48_000), "-48,000"),
-            (step(i64::MIN), "-9,223,372,036,854,775,808"),
-            (setting(&0.003_f32.into()), "0.003"),
-            (setting(&128.into()), "128"),
-            (setting(&"v1.0".into()), "v1.0"),
-            (setting(&true.into()), "true"),
-            (number(0.9904, true), "99.04 %"),
-            (number(f32::NAN, true), "NaN"),
-            (number(0.0, false), "0.0000"),
-            (number(2e9, false), "2.000e9"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(text, expected);
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod plot;
 #[cfg(feature = "train")]
 mod predict;
 mod progress;
+mod ranking;
 mod screen;
 mod selection;
 mod show;
@@ -24,6 +25,7 @@ mod trained;
 // The run tools alone do not need all of it.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod units;
+mod values;
 
 use std::io;
 use std::process::ExitCode;

@@ -16,9 +16,9 @@ pub fn width() -> Option<usize> {
 }
 
 /// Prints the table, the titles in bold. Columns that the terminal has no room for are left out
-/// from the right, all but the first two, and named in a warning.
-pub fn print_table(columns: &[Column]) -> io::Result<()> {
-    let (columns, omitted) = fit(columns, width());
+/// from the right, all but the first `least`, and named in a warning.
+pub fn print_table(columns: &[Column], least: usize) -> io::Result<()> {
+    let (columns, omitted) = fit(columns, width(), least);
     let mut lines = table::lines(&columns);
     if let Some(titles) = lines.first_mut() {
         *titles = output::bold(titles);
@@ -34,9 +34,8 @@ pub fn print_table(columns: &[Column]) -> io::Result<()> {
 }
 
 /// The columns that fit and the titles of those that do not. The first is cut short where the
-/// first two are too wide.
-fn fit(columns: &[Column], width: Option<usize>) -> (Vec<Column>, Vec<String>) {
-    const LEAST: usize = 2;
+/// first `least` are too wide.
+fn fit(columns: &[Column], width: Option<usize>, least: usize) -> (Vec<Column>, Vec<String>) {
     const LEAST_NAME: usize = 8;
     const LONGEST_NAME: usize = 200;
     let mut columns = columns.to_vec();
@@ -44,11 +43,11 @@ fn fit(columns: &[Column], width: Option<usize>) -> (Vec<Column>, Vec<String>) {
     let Some(width) = width else {
         return (columns, Vec::new());
     };
-    let others = columns.iter().take(LEAST).skip(1);
+    let others = columns.iter().take(least).skip(1);
     let used: usize = others.map(|column| column.gap + column.width()).sum();
     cut(&mut columns, width.saturating_sub(used).max(LEAST_NAME));
     let count = table::fitting(&columns, width)
-        .max(LEAST)
+        .max(least)
         .min(columns.len());
     let omitted = columns.split_off(count);
     let titles = omitted.into_iter().map(|column| column.title);
@@ -87,7 +86,7 @@ mod tests {
             (Some(1), "a-rathe…      0.5", "time"),
         ];
         for (width, line, omitted) in cases {
-            let (columns, left_out) = fit(&columns, width);
+            let (columns, left_out) = fit(&columns, width, 2);
             assert_eq!(table::lines(&columns)[1], line, "{width:?}");
             assert_eq!(left_out.join(" "), omitted, "{width:?}");
         }

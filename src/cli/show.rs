@@ -4,23 +4,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cnn_tb::report::list::Status;
 use cnn_tb::report::metric::Direction;
-use cnn_tb::report::show::{self, Series};
+use cnn_tb::report::show::{self, Scalar, Series};
 use cnn_tb::tb::{Point, Run};
 use console::truncate_str;
 use serde_json::{Value, json};
 
 use crate::cli::Outcome;
-use crate::cli::list::{bytes, json_lines, json_setting, number, setting, short, size, step};
 use crate::cli::output::{self, escape};
 use crate::cli::screen;
 use crate::cli::selection::{Selection, Tags};
 use crate::cli::table::Column;
 use crate::cli::units::{ago, thousands};
+use crate::cli::values::{amount, arrow, json_lines, json_setting, setting, short, size, step};
 
 /// Show what a run holds: its series with their curves, hyper-parameters and texts.
 ///
 /// Of each scalar: how many points, the first, the last and the best value, and a small curve. The
-/// best is the lowest for what is named a loss, an error or one of their kin, or a time.
+/// best is the lowest for what is named a loss, an error or one of their kin, or a time. Of other
+/// kinds, as images and histograms: how many points.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,8 +34,9 @@ pub struct Args {
     /// Print a JSON array with an object for each run instead
     ///
     /// Its keys: "run", "path", "status", "bytes", "last_event" (seconds since 1970), "hparams",
-    /// "series" (each with "name", "kind", "points", "first", "last", "best"), "texts" (each with
-    /// "name", "step", "text": the last), "problems".
+    /// "series" (each with "name", "kind", "points", "last_step" and, of scalars, "first", "last",
+    /// "best"), "dropped" (points, by restarts), "texts" (each with "name", "step", "text": the
+    /// last), "problems".
     #[arg(long)]
     json: bool,
 }
@@ -67,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn holds(run: &Run, tags: &Tags) -> bool {
-    !show::series(run, |name| tags.matches(name)).is_empty() || !texts(run, tags).is_empty()
+    !show::series(run, |name| tags.matches(name)).is_empty()
 }
 
 fn print(run: &Run, name: &str, tags: &Tags) -> std::io::Result<()> {
@@ -75,7 +77,7 @@ fn print(run: &Run, name: &str, tags: &Tags) -> std::io::Result<()> {
     output::print(&head(run, name, &series))?;
     if !series.is_empty() {
         output::print("\n")?;
-        screen::print_table(&columns(run, &series))?;
+        screen::print_table(&columns(run, &series), 2)?;
     }
     output::print(&hparams(run))?;
     output::print(&text_lines(&texts(run, tags)))
@@ -89,11 +91,13 @@ fn head(run: &Run, name: &str, series: &[Series]) -> String {
         format!("last event {}", ago(now_secs - last))
     };
     let points: usize = series.iter().map(|series| series.points).sum();
+    let dropped = usize::try_from(run.dropped()).unwrap_or(usize::MAX);
     let parts = [
         Status::of(run).map(|status| status.name().to_owned()),
-        Some(format!("{} scalars", thousands(series.len()))),
+        Some(format!("{} series", thousands(series.len()))),
         Some(format!("{} points", thousands(points))),
-        Some(size(bytes(run))),
+        (run.dropped() > 0).then(|| format!("{} more dropped by restarts", thousands(dropped))),
+        Some(size(run.bytes())),
         run.wall_times().map(age),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -108,22 +112,28 @@ fn columns(run: &Run, series: &[Series]) -> Vec<Column> {
         gap,
         flush_right,
     };
-    let value = |point: &Point| number(point.value, false);
+    let value = |point: &Point| amount(point.value.into(), false);
+    let scalar = |series: &Series, cell: &dyn Fn(&Scalar) -> String| {
+        series.scalar.as_ref().map(cell).unwrap_or_default()
+    };
     let best = |series: &Series| {
-        let arrow = match Direction::of(&series.name) {
-            Direction::Higher => '↑',
-            Direction::Lower => '↓',
-        };
-        format!("{} {arrow}", value(&series.best))
+        let arrow = arrow(Direction::of(&series.name));
+        scalar(series, &|scalar| format!("{} {arrow}", value(&scalar.best)))
     };
     let mut columns = vec![
         column("series", 0, false, &|series| escape(&series.name)),
-        column("last", 3, true, &|series| value(&series.last)),
+        column("last", 3, true, &|series| {
+            scalar(series, &|scalar| value(&scalar.last))
+        }),
         column("best", 3, true, &best),
-        column("at step", 3, true, &|series| step(series.best.step)),
-        column("first", 3, true, &|series| value(&series.first)),
+        column("at step", 3, true, &|series| {
+            scalar(series, &|scalar| step(scalar.best.step))
+        }),
+        column("first", 3, true, &|series| {
+            scalar(series, &|scalar| value(&scalar.first))
+        }),
         column("points", 3, true, &|series| thousands(series.points)),
-        column("kind", 3, false, &|_| "scalar".to_owned()),
+        column("kind", 3, false, &|series| series.kind.name().to_owned()),
     ];
     let width = curve_width(&columns);
     let curve = |series: &Series| {
@@ -196,13 +206,15 @@ fn json(run: &Run, name: &str, tags: &Tags) -> Value {
     let point = |point: &Point| json!({"step": point.step, "value": point.value});
     let series = show::series(run, |name| tags.matches(name));
     let series = series.iter().map(|series| {
+        let scalar = series.scalar.as_ref();
         json!({
             "name": series.name,
-            "kind": "scalar",
+            "kind": series.kind.name(),
             "points": series.points,
-            "first": point(&series.first),
-            "last": point(&series.last),
-            "best": point(&series.best),
+            "last_step": series.last_step,
+            "first": scalar.map(|scalar| point(&scalar.first)),
+            "last": scalar.map(|scalar| point(&scalar.last)),
+            "best": scalar.map(|scalar| point(&scalar.best)),
         })
     });
     let texts = texts(run, tags);
@@ -215,9 +227,10 @@ fn json(run: &Run, name: &str, tags: &Tags) -> Value {
         "run": name,
         "path": run.path().display().to_string(),
         "status": Status::of(run).map(Status::name),
-        "bytes": bytes(run),
+        "bytes": run.bytes(),
         "last_event": run.wall_times().map(|(_, last)| last),
         "hparams": settings.collect::<serde_json::Map<String, Value>>(),
+        "dropped": run.dropped(),
         "series": series.collect::<Vec<Value>>(),
         "texts": texts.collect::<Vec<Value>>(),
         "problems": run.problems().map(ToString::to_string).collect::<Vec<String>>(),

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::report::metric::{self, Direction, Role};
+use crate::report::metric::{self, Best, Direction, Role};
 use crate::tb::{HParam, Point, Run};
 
 /// Runs side by side: one row each, the best first.
@@ -46,21 +46,6 @@ pub struct Row {
     pub elapsed_secs: Option<f64>,
     /// All settings by name.
     pub settings: BTreeMap<String, HParam>,
-}
-
-/// Which point of a series stands for a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Best {
-    /// The best one; whether that is the lowest or the highest, the name tells
-    /// ([`Direction::of`]).
-    #[default]
-    ByName,
-    /// The lowest of the metric that decides; of the others as [`ByName`](Self::ByName).
-    Min,
-    /// The highest of the metric that decides; of the others as [`ByName`](Self::ByName).
-    Max,
-    /// The last one of every metric. Which of two runs is better, the name tells.
-    Last,
 }
 
 /// One point of a series, with what its numbers mean.
@@ -120,8 +105,11 @@ impl Comparison {
 /// Compares `runs` by their best validation accuracy and loss, which [`Role::find`] looks for, or
 /// by the series in `asked`, where there are any. Runs without the first metric come last.
 ///
+/// `best` says which value of the metric that decides stands for a run; of the other metrics, and
+/// without it, their names do. [`Best::Last`] holds for all of them.
+///
 /// ```
-/// use cnn_tb::report::compare::{Best, compare};
+/// use cnn_tb::report::compare::compare;
 /// use cnn_tb::tb::{Logdir, SummaryWriter};
 /// # let directory = tempfile::tempdir()?;
 /// # let runs = directory.path();
@@ -132,16 +120,16 @@ impl Comparison {
 ///     }
 ///     writer.finish()?;
 /// }
-/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[], Best::ByName);
+/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[], None);
 /// assert_eq!(comparison.rows[0].name, "exp2");
 /// assert_eq!(comparison.rows[0].best[0].as_ref().map(|best| best.step), Some(0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn compare(runs: &[Run], asked: &[String], best: Best) -> Comparison {
+pub fn compare(runs: &[Run], asked: &[String], best: Option<Best>) -> Comparison {
     let questions = Question::list(asked, runs, best);
     let mut rows: Vec<Row> = runs
         .iter()
-        .map(|run| row(run, &questions, best == Best::Last))
+        .map(|run| row(run, &questions, best == Some(Best::Last)))
         .collect();
     sort_best_first(&mut rows, &questions);
     let metrics = questions
@@ -167,7 +155,7 @@ struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    fn list(asked: &'a [String], runs: &[Run], best: Best) -> Vec<Self> {
+    fn list(asked: &'a [String], runs: &[Run], best: Option<Best>) -> Vec<Self> {
         let question = |key: &'a str, role| Self {
             key,
             role,
@@ -183,9 +171,9 @@ impl<'a> Question<'a> {
         let is_answered = |question: &&mut Self| runs.iter().any(|run| question.is_answered(run));
         if let Some(deciding) = questions.iter_mut().find(is_answered) {
             deciding.direction = match best {
-                Best::ByName | Best::Last => deciding.direction,
-                Best::Min => Direction::Lower,
-                Best::Max => Direction::Higher,
+                None | Some(Best::Last) => deciding.direction,
+                Some(Best::Min) => Direction::Lower,
+                Some(Best::Max) => Direction::Higher,
             };
         }
         questions
@@ -318,10 +306,14 @@ mod tests {
     type Settings<'a> = &'a [(&'a str, HParam)];
 
     fn compare_written(runs: &[(&str, Scalars, Settings)], asked: &[&str]) -> Comparison {
-        compare_best(runs, asked, Best::ByName)
+        compare_best(runs, asked, None)
     }
 
-    fn compare_best(runs: &[(&str, Scalars, Settings)], asked: &[&str], best: Best) -> Comparison {
+    fn compare_best(
+        runs: &[(&str, Scalars, Settings)],
+        asked: &[&str],
+        best: Option<Best>,
+    ) -> Comparison {
         let logdir = tempfile::tempdir().unwrap();
         for (name, scalars, settings) in runs {
             let writer = SummaryWriter::create(logdir.path().join(name)).unwrap();
@@ -422,11 +414,11 @@ mod tests {
             ("b", &[("val/loss", &[0.25, 1.0, 3.0])], &[]),
             ("c", &[("val/loss", &[0.75, 0.5, f64::NAN])], &[]),
         ];
-        let cases: [(Best, [&str; 3], (i64, f32)); 4] = [
-            (Best::ByName, ["b", "a", "c"], (1, 0.25)),
-            (Best::Min, ["b", "a", "c"], (1, 0.25)),
-            (Best::Max, ["b", "a", "c"], (3, 3.0)),
-            (Best::Last, ["a", "b", "c"], (3, 1.0)),
+        let cases = [
+            (None, ["b", "a", "c"], (1, 0.25)),
+            (Some(Best::Min), ["b", "a", "c"], (1, 0.25)),
+            (Some(Best::Max), ["b", "a", "c"], (3, 3.0)),
+            (Some(Best::Last), ["a", "b", "c"], (3, 1.0)),
         ];
         for (chosen, order, (step, value)) in cases {
             let comparison = compare_best(runs, &[], chosen);
@@ -507,7 +499,7 @@ mod tests {
         writer.at(5e9).add_scalar("loss", 1.0, 2).unwrap();
         let elapsed_secs = || {
             let runs = Logdir::open(logdir.path()).unwrap().runs().unwrap();
-            compare(&runs, &[], Best::ByName).rows[0].elapsed_secs
+            compare(&runs, &[], None).rows[0].elapsed_secs
         };
         assert_eq!(elapsed_secs(), Some(4e9));
         writer

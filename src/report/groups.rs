@@ -75,7 +75,7 @@ impl Spread {
 /// program's 0.1 is another's.
 ///
 /// ```
-/// use cnn_tb::report::compare::{Best, compare};
+/// use cnn_tb::report::compare::compare;
 /// use cnn_tb::report::groups::group;
 /// use cnn_tb::tb::{Logdir, SummaryWriter};
 /// # let directory = tempfile::tempdir()?;
@@ -86,7 +86,7 @@ impl Spread {
 ///     writer.add_scalar("Loss/val", loss, 1)?;
 ///     writer.finish()?;
 /// }
-/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[], Best::ByName);
+/// let comparison = compare(&Logdir::open(runs)?.runs()?, &[], None);
 /// let groups = group(&comparison, &["lr".to_owned()]);
 /// assert_eq!(groups[0].settings, [Some(0.2.into())]);
 /// assert_eq!(groups[1].spread.map(|spread| spread.mean), Some(0.625));

@@ -111,7 +111,7 @@ pub enum Order {
 /// assert_eq!(row.status, Some(list::Status::Running)); // Until `writer` is finished.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn row(run: &Run, name: &str, bytes: u64, measure: Option<&Measure>) -> Row {
+pub fn row(run: &Run, name: &str, measure: Option<&Measure>) -> Row {
     let last = run.scalar_series().filter_map(|(_, points)| points.last());
     Row {
         name: name.to_owned(),
@@ -119,7 +119,7 @@ pub fn row(run: &Run, name: &str, bytes: u64, measure: Option<&Measure>) -> Row 
         best: measure.and_then(|measure| measure.point(run)).cloned(),
         is_fraction: measure.is_some_and(|measure| is_fraction(measure, run)),
         points: run.scalar_series().map(|(_, points)| points.len()).sum(),
-        bytes,
+        bytes: run.bytes(),
         last_step: last.map(|point| point.step).max(),
         last_event_secs: run.wall_times().map(|(_, last)| last),
         status: Status::of(run),

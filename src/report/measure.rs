@@ -2,25 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::report::metric::{Direction, Role};
+use crate::report::metric::{Best, Direction, Role};
 use crate::tb::{Point, Run};
-
-/// Which value of a series counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Best {
-    /// The least.
-    Min,
-    /// The largest.
-    Max,
-    /// The last, by step.
-    Last,
-}
 
 /// A series that runs are ranked by.
 ///
 /// ```
-/// use cnn_tb::report::measure::{Best, Measure};
-/// use cnn_tb::report::metric::Direction;
+/// use cnn_tb::report::measure::Measure;
+/// use cnn_tb::report::metric::{Best, Direction};
 /// let measure = Measure::of("Loss/val", None);
 /// assert_eq!((measure.best, measure.direction()), (Best::Min, Direction::Lower));
 /// assert_eq!(Measure::of("Loss/val", Some(Best::Max)).direction(), Direction::Higher);

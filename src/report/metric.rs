@@ -69,6 +69,17 @@ impl Direction {
     }
 }
 
+/// Which value of a series stands for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// The lowest; lower is better.
+    Min,
+    /// The highest; higher is better.
+    Max,
+    /// The last, by step. Which of two is better, the name tells.
+    Last,
+}
+
 /// What a series is looked for as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

@@ -1,15 +1,26 @@
 //! One run at a glance: its series, each with a small drawing.
 
 use crate::report::measure::Measure;
-use crate::tb::{Point, Run};
+use crate::tb::{Kind, Point, Run};
 
-/// A scalar of a run in a few numbers.
+/// A series of a run in a few numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// As [`Run::scalars`] takes it.
+    /// As [`Run::scalars`] and the like take it.
     pub name: String,
+    /// What its values are.
+    pub kind: Kind,
     /// How many points it has.
     pub points: usize,
+    /// The largest step.
+    pub last_step: i64,
+    /// What a scalar came to; `None` for other kinds.
+    pub scalar: Option<Scalar>,
+}
+
+/// The points of a scalar that people ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scalar {
     /// The first point.
     pub first: Point,
     /// The last point.
@@ -18,7 +29,7 @@ pub struct Series {
     pub best: Point,
 }
 
-/// The scalars of `run` whose names `is_meant`; those without points are left out.
+/// The series of `run`, of every kind, whose names `is_meant`; those without points are left out.
 ///
 /// ```
 /// use cnn_tb::report::show;
@@ -31,21 +42,31 @@ pub struct Series {
 /// }
 /// writer.finish()?;
 /// let series = show::series(&Logdir::open(runs)?.runs()?[0], |_| true);
-/// assert_eq!((series[0].name.as_str(), series[0].best.value), ("loss", 0.25));
+/// let best = series[0].scalar.as_ref().map(|scalar| scalar.best.value);
+/// assert_eq!((series[0].name.as_str(), best), ("loss", Some(0.25)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn series(run: &Run, is_meant: impl Fn(&str) -> bool) -> Vec<Series> {
-    let meant = run.scalar_series().filter(|(name, _)| is_meant(name));
-    let series = meant.filter_map(|(name, points)| {
-        Some(Series {
-            points: points.len(),
-            first: points.first()?.clone(),
-            last: points.last()?.clone(),
-            best: Measure::of(&name, None).point(run)?.clone(),
-            name,
-        })
+    let meant = run.series().filter(|series| is_meant(&series.name));
+    let series = meant.map(|series| Series {
+        scalar: (series.kind == Kind::Scalar)
+            .then(|| scalar(run, &series.name))
+            .flatten(),
+        name: series.name,
+        kind: series.kind,
+        points: series.points,
+        last_step: series.last_step,
     });
     series.collect()
+}
+
+fn scalar(run: &Run, name: &str) -> Option<Scalar> {
+    let points = run.scalars(name).ok()?;
+    Some(Scalar {
+        first: points.first()?.clone(),
+        last: points.last()?.clone(),
+        best: Measure::of(name, None).point(run)?.clone(),
+    })
 }
 
 /// A curve of `width` characters at most, of eight heights from the least value to the largest.

@@ -4,14 +4,15 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use cnn_tb::report::compare::{Best, Comparison, Metric, Reading};
+use cnn_tb::report::compare::{Comparison, Metric, Reading};
 use cnn_tb::report::groups::Group;
+use cnn_tb::report::metric::Best;
 use cnn_tb::report::nearest::nearest;
 
 use crate::cli::Outcome;
 use crate::cli::compare::runs::title;
-use crate::cli::compare::shown;
 use crate::cli::output::{Advised, escape};
+use crate::cli::values;
 
 /// The row of the run that is called `wanted`, by its name in the table or by its directory.
 ///
@@ -57,7 +58,7 @@ pub fn runs(comparison: &Comparison, names: &[String]) -> Vec<Entry> {
 /// The groups, best first, called by their settings.
 pub fn groups(settings: &[String], groups: &[Group]) -> Vec<Entry> {
     let name = |group: &Group| {
-        let value = |setting: &Option<_>| setting.as_ref().map_or("–".to_owned(), shown::setting);
+        let value = |setting: &Option<_>| setting.as_ref().map_or("–".to_owned(), values::setting);
         let pairs = settings.iter().zip(&group.settings);
         let pairs: Vec<String> = pairs
             .map(|(name, setting)| format!("{name} {}", value(setting)))
@@ -81,7 +82,7 @@ pub fn groups(settings: &[String], groups: &[Group]) -> Vec<Entry> {
 pub fn require(
     by: f64,
     metric: &Metric,
-    best: Best,
+    best: Option<Best>,
     entries: &[Entry],
     baseline: usize,
 ) -> anyhow::Result<Outcome> {
@@ -111,9 +112,9 @@ pub fn require(
         "{word}: {} {verb} the baseline {} by at least {by}: {title} {} against {} ({})",
         other.name,
         base.name,
-        shown::amount(value, other.is_share),
-        shown::amount(base_value, base.is_share),
-        shown::delta(value - base_value, other.is_share && base.is_share),
+        values::amount(value, other.is_share),
+        values::amount(base_value, base.is_share),
+        values::delta(value - base_value, other.is_share && base.is_share),
     ));
     Ok(if is_beaten {
         Outcome::Done

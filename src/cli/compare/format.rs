@@ -1,13 +1,14 @@
 //! A listing as a table, as Markdown, as CSV or as JSON.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use clap::ValueEnum;
-use console::{Term, truncate_str};
+use console::truncate_str;
 
 use crate::cli::compare::listing::{Datum, Field, Listing};
 use crate::cli::output::{self, escape};
-use crate::cli::table::{self, Column};
+use crate::cli::screen;
+use crate::cli::table::Column;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,27 +42,10 @@ pub fn json(listing: &Listing) -> String {
     }
 }
 
-/// Prints the table, on a terminal no wider than that.
 fn print_table(fields: &[Field]) -> io::Result<()> {
-    let terminal = io::stdout()
-        .is_terminal()
-        .then(|| Term::stdout().size_checked());
-    let width = terminal.flatten().map(|(_, width)| usize::from(width));
     let columns: Vec<Column> = fields.iter().map(column).collect();
     let essential = fields.iter().rposition(|field| field.is_essential);
-    let (columns, omitted) = fit(&columns, width, essential.map_or(1, |last| last + 1));
-    let mut lines = table::lines(&columns);
-    if let Some(titles) = lines.first_mut() {
-        *titles = output::bold(titles);
-    }
-    output::print(&(lines.join("\n") + "\n"))?;
-    if !omitted.is_empty() {
-        let omitted = omitted.join(", ");
-        output::warn(&format!(
-            "left out for want of width, --json has them: {omitted}"
-        ));
-    }
-    Ok(())
+    screen::print_table(&columns, essential.map_or(1, |last| last + 1))
 }
 
 fn column(field: &Field) -> Column {
@@ -76,32 +60,6 @@ fn column(field: &Field) -> Column {
 
 fn cell(cell: &Option<String>) -> String {
     cell.clone().unwrap_or_else(|| "–".to_owned())
-}
-
-/// The columns that fit and the titles of those that do not. The first `least` columns always
-/// stay; the first of all is cut short where even these are too wide.
-fn fit(columns: &[Column], width: Option<usize>, least: usize) -> (Vec<Column>, Vec<String>) {
-    const LEAST_NAME: usize = 8;
-    let Some(width) = width else {
-        return (columns.to_vec(), Vec::new());
-    };
-    let count = table::fitting(columns, width).max(least).min(columns.len());
-    let (kept, omitted) = columns.split_at(count);
-    let mut kept = kept.to_vec();
-    if let [name, others @ ..] = &mut kept[..] {
-        let used: usize = others
-            .iter()
-            .map(|column| column.gap + column.width())
-            .sum();
-        let left = width.saturating_sub(used).max(LEAST_NAME);
-        for cell in &mut name.cells {
-            *cell = truncate_str(cell, left, "…").into_owned();
-        }
-    }
-    (
-        kept,
-        omitted.iter().map(|column| column.title.clone()).collect(),
-    )
 }
 
 /// A table of GitHub's Markdown: <https://github.github.com/gfm/#tables-extension->.
@@ -214,45 +172,6 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(csv_text(text), expected);
-        }
-    }
-
-    #[test]
-    fn a_narrow_terminal_gets_fewer_columns() {
-        let column = |title: &str, cell: &str, gap| Column {
-            title: title.to_owned(),
-            cells: vec![cell.to_owned()],
-            gap,
-            flush_right: gap > 0,
-        };
-        let columns = [
-            column("run", "a-rather-long-name", 0),
-            column("accuracy ↑", "99.04 %", 3),
-            column("time", "4.9 s", 3),
-            column("seed", "1", 3),
-        ];
-        let shown = |width| {
-            let (columns, omitted) = fit(&columns, width, 2);
-            (table::lines(&columns)[1].clone(), omitted.join(" "))
-        };
-        let cases = [
-            (None, "a-rather-long-name      99.04 %   4.9 s      1", ""),
-            (
-                Some(46),
-                "a-rather-long-name      99.04 %   4.9 s      1",
-                "",
-            ),
-            (Some(45), "a-rather-long-name      99.04 %   4.9 s", "seed"),
-            (Some(31), "a-rather-long-name      99.04 %", "time seed"),
-            (Some(24), "a-rather-l…      99.04 %", "time seed"),
-            (Some(1), "a-rathe…      99.04 %", "time seed"),
-        ];
-        for (width, line, omitted) in cases {
-            assert_eq!(
-                shown(width),
-                (line.to_owned(), omitted.to_owned()),
-                "{width:?}"
-            );
         }
     }
 }

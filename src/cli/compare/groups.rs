@@ -1,13 +1,14 @@
 //! A row for each group of runs.
 
-use cnn_tb::report::compare::{Best, Comparison, Metric};
+use cnn_tb::report::compare::{Comparison, Metric};
 use cnn_tb::report::groups::{Group, Spread};
+use cnn_tb::report::metric::Best;
 use serde_json::{Value, json};
 
 use crate::cli::compare::listing::{Datum, Field, Listing};
 use crate::cli::compare::runs::{self, setting};
-use crate::cli::compare::shown;
 use crate::cli::output::escape_json;
+use crate::cli::values;
 
 /// The groups by the values of `settings`, with differences to the group at `base`. `names` are
 /// those of the comparison's rows.
@@ -17,7 +18,7 @@ pub fn listing(
     metric: &Metric,
     settings: &[String],
     groups: &[Group],
-    (best, base): (Best, usize),
+    (best, base): (Option<Best>, usize),
 ) -> Listing {
     let deltas = deltas(groups, base);
     let objects = groups.iter().zip(&deltas).map(|(group, delta)| {
@@ -43,7 +44,7 @@ fn fields(
     metric: &Metric,
     settings: &[String],
     groups: &[Group],
-    best: Best,
+    best: Option<Best>,
     deltas: &[Option<f64>],
 ) -> Vec<Field> {
     let mut fields: Vec<Field> = settings
@@ -69,7 +70,7 @@ fn fields(
     ));
     fields.extend(metric_fields(metric, groups, best));
     let is_share = groups.iter().all(|group| group.is_share);
-    let delta = |delta: f64| (shown::delta(delta, is_share), Datum::number(delta));
+    let delta = |delta: f64| (values::delta(delta, is_share), Datum::number(delta));
     let cells = deltas.iter().map(|value| value.map(delta));
     fields.push(Field {
         is_shown: comparison.deciding().is_some(),
@@ -93,7 +94,7 @@ fn counted(group: &Group) -> usize {
 }
 
 /// Mean and deviation in one column of a table, lowest and highest in another.
-fn metric_fields(metric: &Metric, groups: &[Group], best: Best) -> [Field; 2] {
+fn metric_fields(metric: &Metric, groups: &[Group], best: Option<Best>) -> [Field; 2] {
     let cells = |text: fn(&Spread, bool) -> String| {
         let cell = move |group: &Group| Some(text(&group.spread?, group.is_share));
         groups.iter().map(cell).collect()
@@ -102,10 +103,14 @@ fn metric_fields(metric: &Metric, groups: &[Group], best: Best) -> [Field; 2] {
         let number = |group: &Group| number(&group.spread?).map(Datum::number);
         (key.to_owned(), groups.iter().map(number).collect())
     };
-    let chosen = if best == Best::Last { "" } else { "best " };
+    let chosen = if best == Some(Best::Last) {
+        ""
+    } else {
+        "best "
+    };
     let mean = Field {
         title: format!("{chosen}{}", runs::title(metric, best)),
-        cells: cells(shown::mean),
+        cells: cells(values::mean),
         data: vec![
             data("mean", |spread| Some(spread.mean)),
             data("deviation", |spread| spread.deviation),
@@ -117,7 +122,7 @@ fn metric_fields(metric: &Metric, groups: &[Group], best: Best) -> [Field; 2] {
     };
     let range = Field {
         title: "(min … max)".to_owned(),
-        cells: cells(shown::range),
+        cells: cells(values::range),
         data: vec![
             data("min", |spread| Some(spread.min)),
             data("max", |spread| Some(spread.max)),
@@ -137,7 +142,7 @@ fn json_group(
     runs: &[&str],
     delta: Option<f64>,
 ) -> Value {
-    let value = |setting: &Option<_>| setting.as_ref().map(shown::json_setting);
+    let value = |setting: &Option<_>| setting.as_ref().map(values::json_setting);
     let settings = settings.iter().cloned().zip(
         group
             .settings

@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 
 use cnn_tb::report::metric::Direction;
 
+use crate::cli::ranking::Ranking;
+use crate::cli::selection::unknown;
+
 /// Rows, each as fields and as a JSON object.
 #[derive(Debug)]
 pub struct Listing {
@@ -118,5 +121,43 @@ impl Listing {
             }
         }
         self.objects = rows.iter().map(|&row| self.objects[row].clone()).collect();
+    }
+
+    /// Leaves what is to be shown. Rows that are sorted by a metric have the best first; by anything
+    /// else they ascend.
+    ///
+    /// # Errors
+    /// A column that is not there.
+    pub fn rank(&mut self, ranking: &Ranking) -> anyhow::Result<()> {
+        let mut rows: Vec<usize> = (0..self.objects.len()).collect();
+        if let Some(name) = &ranking.sort {
+            rows = self.fields[self.place(name)?].order();
+        }
+        rows.truncate(ranking.top.unwrap_or(usize::MAX));
+        let places = ranking.columns.iter().map(|name| self.place(name));
+        let places = places.collect::<anyhow::Result<Vec<usize>>>()?;
+        self.take(&rows);
+        if places.is_empty() {
+            self.fields.retain(|field| field.is_shown);
+        } else {
+            let chosen = places.into_iter().filter(|&place| place > 0);
+            self.fields = [0]
+                .into_iter()
+                .chain(chosen)
+                .filter_map(|place| self.fields.get(place).cloned())
+                .collect();
+        }
+        Ok(())
+    }
+
+    /// Where the column of this name is.
+    fn place(&self, name: &str) -> anyhow::Result<usize> {
+        let mut fields = self.fields.iter();
+        let place = fields.position(|field| field.is_named(name));
+        place.ok_or_else(|| {
+            let keys = self.fields.iter().flat_map(|field| &field.data);
+            let keys = keys.map(|(key, _)| key.as_str());
+            unknown(format!("there is no column {name:?}"), name, keys)
+        })
     }
 }

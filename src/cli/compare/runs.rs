@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cnn_tb::report::compare::{Best, Comparison, Metric, Reading, Row};
+use cnn_tb::report::compare::{Comparison, Metric, Reading, Row};
+use cnn_tb::report::metric::Best;
 use cnn_tb::tb::HParam;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::compare::listing::{Datum, Field, Listing};
-use crate::cli::compare::shown::{self, arrow};
 use crate::cli::output::{escape, escape_json};
 use crate::cli::units::duration;
+use crate::cli::values::{self, arrow};
 
 /// The runs of `comparison`, called `names`; with differences to the row `baseline`, if there is
 /// one.
 pub fn listing(
     comparison: &Comparison,
     names: &[String],
-    best: Best,
+    best: Option<Best>,
     baseline: Option<usize>,
 ) -> serde_json::Result<Listing> {
     let deltas = baseline.map(|baseline| deltas(comparison, baseline));
@@ -56,13 +57,13 @@ fn delta_field(comparison: &Comparison, deltas: &[Option<f64>]) -> Field {
         .flatten()
         .all(|reading| reading.share().is_some());
     let rows = deltas.iter().map(|delta| {
-        delta.map(|delta| (shown::delta(delta, is_share), Datum::narrow(delta as f32)))
+        delta.map(|delta| (values::delta(delta, is_share), Datum::narrow(delta as f32)))
     });
     Field::new("Δ", "delta", rows.collect())
 }
 
 /// Every column, the run's name first.
-fn fields(comparison: &Comparison, names: &[String], best: Best) -> Vec<Field> {
+fn fields(comparison: &Comparison, names: &[String], best: Option<Best>) -> Vec<Field> {
     let rows = &comparison.rows;
     let run = |name: &String| Some((escape(name), Datum::Text(name.clone())));
     let mut fields = vec![Field {
@@ -74,7 +75,7 @@ fn fields(comparison: &Comparison, names: &[String], best: Best) -> Vec<Field> {
     let deciding = comparison.deciding().map(|(index, _)| index);
     for (index, metric) in comparison.metrics.iter().enumerate() {
         let readings = || rows.iter().map(|row| row.best[index].as_ref());
-        let cell = |reading: &Reading| (shown::value(reading), Datum::narrow(reading.value));
+        let cell = |reading: &Reading| (values::value(reading), Datum::narrow(reading.value));
         let cells = readings().map(|reading| reading.map(cell)).collect();
         fields.push(Field {
             first: metric.direction,
@@ -98,7 +99,7 @@ fn fields(comparison: &Comparison, names: &[String], best: Best) -> Vec<Field> {
     }
     let test = |row: &Row| {
         let test = row.test_accuracy.as_ref()?;
-        Some((shown::value(test), Datum::narrow(test.value)))
+        Some((values::value(test), Datum::narrow(test.value)))
     };
     fields.push(Field::new(
         "test",
@@ -134,15 +135,19 @@ fn settings(comparison: &Comparison) -> impl Iterator<Item = Field> {
 /// A setting as a cell.
 pub fn setting(value: &HParam) -> (String, Datum) {
     let datum = match value {
-        HParam::Number(number) => Datum::Number(*number, shown::number_text(*number)),
+        HParam::Number(number) => Datum::Number(*number, values::number_text(*number)),
         other => Datum::Text(other.to_string()),
     };
-    (shown::setting(value), datum)
+    (values::setting(value), datum)
 }
 
 /// What is above a metric's column: its series, or what was looked for.
-pub fn title(metric: &Metric, best: Best) -> String {
-    let last = if best == Best::Last { "last " } else { "" };
+pub fn title(metric: &Metric, best: Option<Best>) -> String {
+    let last = if best == Some(Best::Last) {
+        "last "
+    } else {
+        ""
+    };
     let name = match &metric.series {
         Some(series) => series.clone(),
         None => metric.key.replace('_', " "),
@@ -199,7 +204,7 @@ fn json_run<'a>(metrics: &'a [Metric], name: &'a str, row: &'a Row) -> JsonRun<'
         test_accuracy: row.test_accuracy.as_ref().map(|test| test.value),
         elapsed_secs: row.elapsed_secs.map(rounded),
         settings: settings
-            .map(|(name, value)| (name.as_str(), shown::json_setting(value)))
+            .map(|(name, value)| (name.as_str(), values::json_setting(value)))
             .collect(),
         delta: None,
     }

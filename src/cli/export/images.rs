@@ -11,11 +11,12 @@ use anyhow::Context as _;
 use cnn_tb::report::export::{self, FileNames, ImageFile};
 use cnn_tb::tb::Run;
 
-use super::{Args, count, say, size, target, why_nothing};
+use super::{Args, count, say, target, why_nothing};
 use crate::cli::Outcome;
 use crate::cli::output;
 use crate::cli::selection::Selected;
 use crate::cli::units::duration;
+use crate::cli::values::size;
 
 /// Writes all images of the chosen series to `directory/run/tag/step.png`.
 pub fn export(

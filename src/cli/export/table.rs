@@ -7,11 +7,12 @@ use std::time::Instant;
 use cnn_tb::report::export::{self, Cell, Format, Layout, Series, Written};
 use cnn_tb::tb::Run;
 
-use super::{Args, count, say, size, target, why_nothing};
+use super::{Args, count, say, target, why_nothing};
 use crate::cli::Outcome;
 use crate::cli::output;
 use crate::cli::selection::Selected;
 use crate::cli::units::{duration, thousands};
+use crate::cli::values::size;
 
 /// Writes the series that `series_of` finds in each run.
 pub fn export<'a, T: Cell + 'a>(

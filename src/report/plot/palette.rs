@@ -116,6 +116,6 @@ mod tests {
         // Names that like different colours do not disturb each other.
         let other = names.iter().find(|name| liked(name) != liked("a")).unwrap();
         assert_eq!(styles(&["a"])[0], styles(&[other, "a"])[1]);
-        assert_eq!(styles(&vec!["x"; 3]).len(), 3);
+        assert_eq!(styles(&["x"; 3]).len(), 3);
     }
 }

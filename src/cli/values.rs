@@ -1,4 +1,4 @@
-//! How values are shown and given.
+//! How values of runs are shown to people and given to programs.
 
 use cnn_tb::report::compare::Reading;
 use cnn_tb::report::groups::Spread;
@@ -7,8 +7,8 @@ use cnn_tb::tb::HParam;
 use console::truncate_str;
 use serde_json::Value;
 
-use crate::cli::output::escape;
-use crate::cli::units::percent;
+use crate::cli::output::{escape, escape_json};
+use crate::cli::units::{percent, thousands};
 
 /// The arrow points to the better values.
 pub fn arrow(direction: Direction) -> char {
@@ -50,19 +50,18 @@ pub fn delta(delta: f64, is_share: bool) -> String {
     }
 }
 
-/// `0.2043 ± 0.0021`, `99.04 ± 0.12 %`; a single value has no deviation.
+/// `0.2043 ± 0.0021`, `99.04 ± 0.12 %`; a single value stands alone.
 pub fn mean(spread: &Spread, is_share: bool) -> String {
-    let deviation = |text: fn(f64) -> String| spread.deviation.map_or("–".to_owned(), text);
+    let Some(deviation) = spread.deviation else {
+        return amount(spread.mean, is_share);
+    };
     if is_share && spread.mean.is_finite() {
-        let deviation = deviation(|share| format!("{:.2}", share * 100.0));
-        return format!("{:.2} ± {deviation} %", spread.mean * 100.0);
+        return format!("{:.2} ± {:.2} %", spread.mean * 100.0, deviation * 100.0);
     }
-    let deviation = deviation(
-        |value| match shows_with_four_digits(value) || value.is_nan() {
-            true => format!("{value:.4}"),
-            false => format!("{value:.3e}"),
-        },
-    );
+    let deviation = match shows_with_four_digits(deviation) || deviation.is_nan() {
+        true => format!("{deviation:.4}"),
+        false => format!("{deviation:.3e}"),
+    };
     format!("{} ± {deviation}", amount(spread.mean, false))
 }
 
@@ -72,11 +71,50 @@ pub fn range(spread: &Spread, is_share: bool) -> String {
     format!("{} … {max}", min.strip_suffix(" %").unwrap_or(&min))
 }
 
+/// `48,000`
+pub fn step(step: i64) -> String {
+    let digits = thousands(usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX));
+    if step < 0 {
+        format!("-{digits}")
+    } else {
+        digits
+    }
+}
+
+/// `812 B`, `1.3 GB`: powers of ten, as disks are sold.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1000.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while size >= 999.5
+        && let Some(next) = units.next()
+    {
+        size /= 1000.0;
+        unit = Some(next);
+    }
+    let unit = unit.unwrap_or(&"");
+    if size < 9.95 {
+        format!("{size:.1} {unit}")
+    } else {
+        format!("{size:.0} {unit}")
+    }
+}
+
+/// A name as far as a title has room for it.
+pub fn short(name: &str) -> String {
+    truncate_str(&escape(name), 40, "…").into_owned()
+}
+
 /// Whether four digits behind the point say something and no more than that.
 fn shows_with_four_digits(value: f64) -> bool {
     value == 0.0 || (0.00005..1000.0).contains(&value.abs())
 }
 
+/// A setting, cut where it is long.
 pub fn setting(value: &HParam) -> String {
     const WIDTH: usize = 32;
     let text = match value {
@@ -109,6 +147,15 @@ pub fn json_setting(value: &HParam) -> Value {
         HParam::Text(text) => Value::from(text.as_str()),
         HParam::Bool(flag) => Value::from(*flag),
     }
+}
+
+/// A JSON array with an object a line.
+pub fn json_lines(objects: impl IntoIterator<Item = Value>) -> String {
+    let lines: Vec<String> = objects
+        .into_iter()
+        .map(|object| escape_json(&object.to_string()))
+        .collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
 #[cfg(test)]
@@ -166,6 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn sizes_and_steps_are_short() {
+        let cases = [
+            (size(0), "0 B"),
+            (size(999), "999 B"),
+            (size(1_000), "1.0 kB"),
+            (size(9_949), "9.9 kB"),
+            (size(9_950), "10 kB"),
+            (size(999_600), "1.0 MB"),
+            (size(1_300_000_000), "1.3 GB"),
+            (size(u64::MAX), "18447 PB"),
+            (step(-48_000), "-48,000"),
+            (step(i64::MIN), "-9,223,372,036,854,775,808"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
     fn differences_and_spreads_are_shown_with_what_can_be_read() {
         let differences = [
             (0.0059, false, "+0.0059"),
@@ -183,8 +249,8 @@ mod tests {
         let spreads: [(&[f64], bool, &str, &str); 5] = [
             (&[0.25, 0.75], false, "0.5000 ± 0.3536", "0.2500 … 0.7500"),
             (&[0.25, 0.75], true, "50.00 ± 35.36 %", "25.00 … 75.00 %"),
-            (&[0.5], false, "0.5000 ± –", "0.5000 … 0.5000"),
-            (&[0.5], true, "50.00 ± – %", "50.00 … 50.00 %"),
+            (&[0.5], false, "0.5000", "0.5000 … 0.5000"),
+            (&[0.5], true, "50.00 %", "50.00 … 50.00 %"),
             (&[0.5, f64::NAN], true, "NaN ± NaN", "NaN … NaN"),
         ];
         for (values, is_share, expected_mean, expected_range) in spreads {
