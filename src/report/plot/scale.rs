@@ -19,7 +19,10 @@ impl Scale {
     /// The range of all finite `values` (positive ones on a logarithmic axis), and at both ends the
     /// share `margin` of it more.
     pub fn of(values: impl Iterator<Item = f64>, is_log: bool, margin: f64) -> Self {
+        // So far that the differences of these are finite, too.
+        const FARTHEST: f64 = 1e300;
         let usable = values.filter(|&value| is_usable(value, is_log));
+        let usable = usable.map(|value| value.clamp(-FARTHEST, FARTHEST));
         let range = usable.fold(None, |range: Option<(f64, f64)>, value| {
             let (low, high) = range.unwrap_or((value, value));
             Some((low.min(value), high.max(value)))
@@ -35,7 +38,7 @@ impl Scale {
                 10_f64.powf(low.log10() - by),
                 10_f64.powf(high.log10() + by),
             );
-            low = low.max(f64::MIN_POSITIVE);
+            (low, high) = (low.max(f64::MIN_POSITIVE), high.min(f64::MAX));
         } else {
             let by = (high - low) * margin;
             (low, high) = (low - by, high + by);
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_no_more_than_asked() {
         let cases = [
-            ([0.0, 1.0], false, 6, false, "0.0 0.2 0.4 0.6 0.8 1.0"),
+            ([0.0, 1.0], false, 6, false, "0 0.2 0.4 0.6 0.8 1.0"),
             ([97.13, 99.2], false, 5, false, "97.5 98.0 98.5 99.0"),
             ([1.0, 3.0], false, 8, true, "1 2 3"),
             ([0.0, 55_000.0], false, 4, true, "0 20k 40k"),
