@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cnn_tb::train::{
-    Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Snapshot, Start, TensorBoard,
+    Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Progress, Snapshot, Start, TensorBoard,
 };
 
 use super::run_dir::RunDir;
 use super::surroundings;
 use super::{End, Report, Test, Times};
+
+/// How long a power failure may undo a training for: a checkpoint is waited for until the disk has
+/// it at most so often, since that takes as long as several batches.
+const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs to TensorBoard, then reports, and stops the training when the user asks for it.
 pub struct Watch {
@@ -27,6 +31,8 @@ pub struct Watch {
     /// Spent on event files in this epoch.
     logging: Duration,
     test: Option<Test>,
+    /// When the last checkpoint was known to be on the disk.
+    synced: Instant,
 }
 
 impl Watch {
@@ -49,6 +55,7 @@ impl Watch {
             log: None,
             logging: Duration::ZERO,
             test: None,
+            synced: began,
         }
     }
 
@@ -122,7 +129,14 @@ impl Observer for Watch {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         self.run_dir.clear(self.quiet)?;
         // First the log: it refuses a directory whose name or state does not suit it.
-        let log = TensorBoard::create(self.run_dir.path(), self.groups);
+        let (path, groups) = (self.run_dir.path(), self.groups);
+        let log = match self.run_dir.is_resumed() {
+            false => TensorBoard::create(path, groups),
+            true => {
+                let completed = start.completed.len();
+                TensorBoard::append(path, groups, completed, start.updates_per_epoch)
+            }
+        };
         self.log = Some(log.map_err(io::Error::other)?);
         self.run_dir.write_config(start.config)?;
         if self.groups.settings {
@@ -148,6 +162,19 @@ impl Observer for Watch {
     fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
         self.log(|log| log.finish(finish))?;
         self.test = Some(finish.into());
+        // Before the checkpoint that says that all is done.
+        let saved = self
+            .run_dir
+            .save_weights(|path| finish.snapshot.parameters.save(path));
+        saved.map_err(|error| io::Error::other(format!("{error:#}")))
+    }
+
+    fn checkpoint(&mut self, progress: &Progress<'_>) -> io::Result<()> {
+        let sync = progress.is_finished() || self.synced.elapsed() >= SYNC_INTERVAL;
+        progress.save(self.run_dir.path(), sync)?;
+        if sync {
+            self.synced = Instant::now();
+        }
         Ok(())
     }
 }

@@ -1,0 +1,130 @@
+//! A run that was cut, and where it goes on: `--resume`.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use cnn_tb::train::{Checkpoint, CheckpointError, Config, Found};
+
+use super::earlier_run::EarlierRun;
+use super::run_dir::{CONFIG, RunDir, argument};
+use super::settings::{Flags, parse};
+use crate::cli::output::{Advised, escape};
+
+/// A run directory with all that it takes to go on.
+pub struct CutRun {
+    /// The directory.
+    pub run_dir: RunDir,
+    /// The run's settings, but for the threads and, where nothing else hangs on them, the epochs.
+    pub config: Config,
+    /// Where it goes on; at its beginning where it was cut before there was one.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl CutRun {
+    /// Looks at the run in `directory`; nothing is changed there. What is damaged is told on standard
+    /// error unless `quiet`.
+    ///
+    /// # Errors
+    /// A directory that holds no run, or one that is being written; flags that set something else
+    /// than the run has, which lists them.
+    pub fn open(directory: &Path, flags: &Flags, quiet: bool) -> anyhow::Result<Self> {
+        let stored = stored_config(directory)?;
+        if EarlierRun::at(directory)?.is_some_and(|run| run.is_being_written()) {
+            let shown = directory.display();
+            anyhow::bail!("{shown} is being written by another training; stop that one first");
+        }
+        let Found {
+            checkpoint,
+            damaged,
+        } = Checkpoint::find(directory)?;
+        let config = flags.config_over(stored.clone())?;
+        let mut before = stored.clone();
+        if checkpoint.is_some() {
+            // It knows whether they may differ.
+            before.epochs = config.epochs;
+        }
+        let differences = before.differences(&config);
+        if !differences.is_empty() {
+            let mut message = format!("{} was begun with other settings:", directory.display());
+            for difference in differences {
+                message.push_str(&format!("\n  {difference}"));
+            }
+            let advice = "leave these flags out to resume it, or start another run: without --resume";
+            return Err(Advised::new(message, advice).into());
+        }
+        if !quiet {
+            tell(&damaged, checkpoint.as_ref());
+        }
+        let damaged = damaged.iter().filter_map(path_of).collect();
+        Ok(Self {
+            run_dir: RunDir::resumed(directory, stored, damaged),
+            config,
+            checkpoint,
+        })
+    }
+
+    /// What to say of a run that has nothing left to do.
+    pub fn finished(&self) -> Option<String> {
+        let checkpoint = self.checkpoint.as_ref().filter(|c| c.is_finished())?;
+        let is_longer = self.config.epochs != checkpoint.config().epochs;
+        let epochs = match checkpoint.epochs().len() {
+            1 => "1 epoch".to_owned(),
+            count => format!("{count} epochs"),
+        };
+        let shown = escape(&self.run_dir.path().display().to_string());
+        let text = format!("{shown} is finished ({epochs}): there is nothing to resume\n");
+        (!is_longer).then_some(text)
+    }
+}
+
+/// The settings that a run was begun with.
+fn stored_config(directory: &Path) -> anyhow::Result<Config> {
+    let path = directory.join(CONFIG);
+    let shown = directory.display();
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&path, &text),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot read {}", path.display()))
+        }
+        Err(_) => {
+            let overwrite = match directory.is_dir() && EarlierRun::at(directory)?.is_some() {
+                true => " --overwrite",
+                false => "",
+            };
+            let advice = format!(
+                "start it without --resume: cnn-tb train --logdir {}{overwrite}",
+                argument(directory)
+            );
+            let message = format!("{shown} holds no {CONFIG}, so there is no run to resume");
+            Err(Advised::new(message, advice).into())
+        }
+    }
+}
+
+fn path_of(error: &CheckpointError) -> Option<PathBuf> {
+    match error {
+        CheckpointError::Damaged { path, .. } => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// Says which checkpoints are damaged, and what serves instead.
+fn tell(damaged: &[CheckpointError], checkpoint: Option<&Checkpoint>) {
+    if damaged.is_empty() {
+        return;
+    }
+    let instead = match checkpoint {
+        Some(checkpoint) => format!("the one after epoch {} serves", checkpoint.epochs().len()),
+        None => "the training starts from the beginning".to_owned(),
+    };
+    let mut text = String::new();
+    for error in damaged {
+        text.push_str(&escape(&format!("warning: {error}")));
+        text.push('\n');
+    }
+    text.push_str(&format!("warning: {instead} instead\n"));
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
