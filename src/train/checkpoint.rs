@@ -31,6 +31,8 @@ const MAX_BYTES: u64 = 1 << 32;
 /// The tensor with a row for each epoch, and its columns.
 const EPOCHS: &str = "epochs";
 const COLUMNS: usize = 6;
+/// The tensor with an observer's notes.
+const NOTES: &str = "notes";
 
 /// A training between two epochs.
 ///
@@ -44,7 +46,7 @@ const COLUMNS: usize = 6;
 ///
 /// impl Observer for Watch {
 ///     fn checkpoint(&mut self, progress: &Progress<'_>) -> io::Result<()> {
-///         progress.save(&self.directory, false)?;
+///         progress.save(&self.directory, &[], false)?;
 ///         match progress.epochs().len() == self.fails_after {
 ///             true => Err(io::Error::other("the power went")),
 ///             false => Ok(()),
@@ -78,6 +80,7 @@ pub struct Checkpoint {
     path: PathBuf,
     head: Head,
     epochs: Vec<Epoch>,
+    notes: Vec<f32>,
     /// A safetensors file.
     tensors: Vec<u8>,
 }
@@ -130,7 +133,7 @@ pub enum CheckpointError {
         found: String,
     },
     /// Other settings than the checkpoint's, which would give another result.
-    #[error("{}: of a training with other settings:\n{}", path.display(), listing(differences))]
+    #[error("{}: of a training with other settings: {}", path.display(), listing(differences))]
     OtherSettings {
         /// The file.
         path: PathBuf,
@@ -186,8 +189,8 @@ pub enum CheckpointError {
 }
 
 fn listing(differences: &[Difference]) -> String {
-    let lines: Vec<_> = differences.iter().map(|d| format!("  {d}")).collect();
-    lines.join("\n")
+    let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    lines.join("; ")
 }
 
 /// What [`Checkpoint::find`] found.
@@ -269,10 +272,12 @@ impl Checkpoint {
         let fields = metadata.metadata().clone().unwrap_or_default();
         let head = Head::from_fields(&fields).map_err(|name| unknown(format!("field {name}")))?;
         let epochs = read_epochs(tensors).ok_or_else(|| unknown(format!("tensor {EPOCHS}")))?;
+        let notes = read_notes(tensors).ok_or_else(|| unknown(format!("tensor {NOTES}")))?;
         Ok(Self {
             path: path.to_owned(),
             head,
             epochs,
+            notes,
             tensors: tensors.to_vec(),
         })
     }
@@ -300,6 +305,11 @@ impl Checkpoint {
     /// How long the training took so far.
     pub fn elapsed(&self) -> Duration {
         self.head.elapsed
+    }
+
+    /// What the observer wanted to remember.
+    pub fn notes(&self) -> &[f32] {
+        &self.notes
     }
 
     /// Optimizer updates so far.
@@ -391,16 +401,18 @@ impl Progress<'_> {
         self.is_finished
     }
 
-    /// The bytes of a checkpoint.
+    /// The bytes of a checkpoint with the observer's `notes`.
     ///
     /// # Errors
     /// What the device says.
-    pub fn to_bytes(&self) -> candle_core::Result<Vec<u8>> {
+    pub fn to_bytes(&self, notes: &[f32]) -> candle_core::Result<Vec<u8>> {
         let state = named_state(self.parameters, self.optimizer);
         let mut tensors: Vec<(String, Tensor)> = (state.into_iter())
             .map(|(name, var)| (name, var.as_detached_tensor()))
             .collect();
         tensors.push((EPOCHS.to_owned(), epochs_tensor(self.epochs)?));
+        let notes = Tensor::from_slice(notes, notes.len(), &Device::Cpu)?;
+        tensors.push((NOTES.to_owned(), notes));
         let head = Head {
             config: self.config.clone(),
             instruction_set: InstructionSet::current().name().to_owned(),
@@ -420,13 +432,14 @@ impl Progress<'_> {
     }
 
     /// Writes a checkpoint into the run directory `directory`, under a temporary name first; the
-    /// last one becomes the one before. With `sync` it waits until the disk has it, so that it
+    /// last one becomes the one before. `notes` are numbers that the observer wants to remember: it
+    /// finds them in [`Start`](crate::train::Start) when the training goes on. With `sync` it waits until the disk has it, so that it
     /// outlasts a power failure; a process that is killed loses none either way.
     ///
     /// # Errors
     /// What the file system says, with the path.
-    pub fn save(&self, directory: &Path, sync: bool) -> io::Result<()> {
-        let bytes = self.to_bytes().map_err(io::Error::other)?;
+    pub fn save(&self, directory: &Path, notes: &[f32], sync: bool) -> io::Result<()> {
+        let bytes = self.to_bytes(notes).map_err(io::Error::other)?;
         let [part, last, previous] = [PART, LAST, PREVIOUS].map(|name| directory.join(name));
         let named = |error: io::Error| {
             let message = format!("cannot write {}: {error}", last.display());
@@ -497,6 +510,14 @@ fn read_epochs(tensors: &[u8]) -> Option<Vec<Epoch>> {
         evaluation_secs: row[5],
     });
     Some(epochs.collect())
+}
+
+fn read_notes(tensors: &[u8]) -> Option<Vec<f32>> {
+    let file = SafeTensors::deserialize(tensors).ok()?;
+    let view = file.tensor(NOTES).ok()?;
+    let (numbers, _) = view.data().as_chunks::<4>();
+    let is_f32 = view.dtype() == safetensors::Dtype::F32;
+    is_f32.then(|| numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
 impl Head {

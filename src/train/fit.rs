@@ -228,6 +228,7 @@ fn run<O: StepParts + OptimizerState>(
         updates_per_epoch,
         completed: checkpoint.map_or(&[], Checkpoint::epochs),
         elapsed: checkpoint.map_or(Duration::ZERO, Checkpoint::elapsed),
+        notes: checkpoint.map_or(&[], Checkpoint::notes),
         snapshot: untrained,
     })?;
 

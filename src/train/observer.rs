@@ -43,6 +43,8 @@ pub struct Start<'a> {
     pub completed: &'a [Epoch],
     /// How long they took.
     pub elapsed: Duration,
+    /// What the observer wanted to remember of them, see [`Progress::save`].
+    pub notes: &'a [f32],
     /// The untrained network, also where the training goes on from a checkpoint.
     pub snapshot: Snapshot<'a>,
 }

@@ -1,7 +1,7 @@
 //! A run that was cut, and where it goes on: `--resume`.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use cnn_tb::train::{Checkpoint, CheckpointError, Config, Found};
 use super::earlier_run::EarlierRun;
 use super::run_dir::{CONFIG, RunDir, argument};
 use super::settings::{Flags, parse};
-use crate::cli::output::{Advised, escape};
+use crate::cli::output::{Advised, escape, warn};
 
 /// A run directory with all that it takes to go on.
 pub struct CutRun {
@@ -47,10 +47,9 @@ impl CutRun {
         }
         let differences = before.differences(&config);
         if !differences.is_empty() {
-            let mut message = format!("{} was begun with other settings:", directory.display());
-            for difference in differences {
-                message.push_str(&format!("\n  {difference}"));
-            }
+            let list: Vec<_> = differences.iter().map(ToString::to_string).collect();
+            let (shown, list) = (directory.display(), list.join("; "));
+            let message = format!("{shown} was begun with other settings: {list}");
             let advice = "leave these flags out to resume it, or start another run: without --resume";
             return Err(Advised::new(message, advice).into());
         }
@@ -119,12 +118,6 @@ fn tell(damaged: &[CheckpointError], checkpoint: Option<&Checkpoint>) {
         Some(checkpoint) => format!("the one after epoch {} serves", checkpoint.epochs().len()),
         None => "the training starts from the beginning".to_owned(),
     };
-    let mut text = String::new();
-    for error in damaged {
-        text.push_str(&escape(&format!("warning: {error}")));
-        text.push('\n');
-    }
-    text.push_str(&format!("warning: {instead} instead\n"));
-    // Where standard error is closed there is nobody left to tell.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    damaged.iter().for_each(|error| warn(&error.to_string()));
+    warn(&format!("{instead} instead"));
 }

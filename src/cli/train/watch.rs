@@ -171,7 +171,8 @@ impl Observer for Watch {
 
     fn checkpoint(&mut self, progress: &Progress<'_>) -> io::Result<()> {
         let sync = progress.is_finished() || self.synced.elapsed() >= SYNC_INTERVAL;
-        progress.save(self.run_dir.path(), sync)?;
+        let notes = self.log.as_ref().map_or(&[][..], TensorBoard::notes);
+        progress.save(self.run_dir.path(), notes, sync)?;
         if sync {
             self.synced = Instant::now();
         }

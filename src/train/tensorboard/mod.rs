@@ -126,6 +126,11 @@ impl TensorBoard {
         self.run.add_text(tag, text, 0)
     }
 
+    /// What a checkpoint has to remember for a log that is continued.
+    pub fn notes(&self) -> &[f32] {
+        self.samples.notes()
+    }
+
     /// Ends the log of a training that failed: TensorBoard shows its session as failed.
     ///
     /// # Errors
@@ -158,7 +163,13 @@ impl TensorBoard {
             self.add_text("milestones", &self.milestones.describe())?;
             self.fixed_images = Some(fixed_images(snapshot)?);
         }
-        self.look(snapshot, 0)
+        self.look(snapshot, 0)?;
+        if self.groups.images {
+            let dataset = snapshot.dataset;
+            let split = dataset.validation();
+            (self.samples).restore(split, dataset.classes(), start.notes)?;
+        }
+        Ok(())
     }
 
     fn log_batch(&self, batch: &Batch) -> Result<(), WriteError> {
@@ -261,6 +272,9 @@ impl TensorBoard {
         };
         self.samples
             .log_predictions(run, split, predictions, step)?;
+        if let Some((_, logits)) = snapshot.evaluated {
+            self.samples.note(split, predictions.classes(), logits);
+        }
         samples::log_worst_mistakes(run, split, predictions, step)?;
         let map = confusion_map(&predictions.confusion())?;
         Ok(run.add_image("samples/confusion", &map, step)?)
