@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cnn_tb::data::Dataset;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::proto::session_log::SessionStatus as LogStatus;
 use cnn_tb::tb::{EventReader, Logdir, Run, SessionStatus};
-use cnn_tb::train::{Checkpoint, LAST, PREVIOUS};
+use cnn_tb::train::{Checkpoint, CheckpointError, LAST, Observer, PREVIOUS, resume};
 use prost::Message as _;
 use tempfile::TempDir;
 
@@ -99,12 +101,15 @@ impl Dir {
         }
     }
 
-    /// Starts a training and kills it after `delay`. Whether it had ended by itself before.
-    fn train_and_kill(&self, line: &str, delay: Duration) -> bool {
-        let mut command = self.command(line);
-        let mut child = (command.stdout(Stdio::null()).stderr(Stdio::null()))
-            .spawn()
-            .unwrap();
+    /// Starts a training and kills it `delay` after it has said that so many `epochs` are completed.
+    /// Whether it had ended by itself before.
+    fn train_and_kill(&self, line: &str, epochs: usize, delay: Duration) -> bool {
+        let mut command = self.command(&format!("{line} --json"));
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let wanted = format!("\"epoch\":{epochs},");
+        let mut said = String::new();
+        while epochs > 0 && !said.contains(&wanted) && stdout.read_line(&mut said).unwrap() > 0 {}
         thread::sleep(delay);
         child.kill().unwrap();
         child.wait().unwrap().success()
@@ -117,13 +122,22 @@ impl Dir {
         run
     }
 
-    fn epochs_in(&self, checkpoint: &str) -> usize {
-        let path = self.path(checkpoint);
-        let bytes = fs::read(&path).unwrap();
-        Checkpoint::from_bytes(&path, &bytes)
-            .unwrap()
-            .epochs()
-            .len()
+    /// A copy of the run in `name`, called `copy`.
+    fn copy(&self, name: &str, copy: &str) {
+        let mut directories = vec![PathBuf::new()];
+        while let Some(directory) = directories.pop() {
+            fs::create_dir_all(self.path(copy).join(&directory)).unwrap();
+            for entry in fs::read_dir(self.path(name).join(&directory)).unwrap() {
+                let child = directory.join(entry.unwrap().file_name());
+                match self.path(name).join(&child).is_dir() {
+                    true => directories.push(child),
+                    false => {
+                        let [from, to] = [name, copy].map(|run| self.path(run).join(&child));
+                        fs::copy(from, to).unwrap();
+                    }
+                }
+            }
+        }
     }
 
     /// Holds that `name` shows what `expected`, which was never cut, does.
@@ -163,7 +177,9 @@ impl Dir {
                 for event in EventReader::new(&bytes[..]).map_while(Result::ok) {
                     let key = |tag: &str| (child, event.step, tag.to_owned());
                     match event.what {
-                        Some(What::SessionLog(log)) if log.status == i32::from(LogStatus::Start) => {
+                        Some(What::SessionLog(log))
+                            if log.status == i32::from(LogStatus::Start) =>
+                        {
                             shown.retain(|(directory, step, _), _| {
                                 *directory != child || *step < event.step
                             });
@@ -224,45 +240,282 @@ const SMALL: &str = "--data data --batch-size 20 --lr 0.01";
 
 #[test]
 fn however_often_it_is_killed_a_training_ends_the_same() {
+    const EPOCHS: usize = 8;
     let mut moments = Moments(20);
     for (name, flags) in [
-        ("adam", "--epochs 5"),
-        ("sgd", "--epochs 5 --optimizer sgd --clip-norm 2"),
-        ("stopped", "--epochs 12 --lr 1e-30 --early-stopping 3"),
+        ("adam", "--lr 0.01"),
+        ("sgd", "--lr 0.01 --optimizer sgd --clip-norm 2"),
+        ("stopped", "--lr 1e-30 --early-stopping 6"),
     ] {
         let dir = Dir::new();
-        let flags = format!("{SMALL} {flags}").replace("--lr 0.01 --epochs 12", "--epochs 12");
+        let flags = format!("--data data --batch-size 20 --epochs {EPOCHS} {flags}");
         let began = Instant::now();
         dir.train(&format!("{flags} --logdir whole")).ended(0);
         let took = began.elapsed();
         let mut kills = 0;
         for number in 0..4 {
             let run = format!("{name}{number}");
-            let resume = format!("--resume --logdir {run}");
-            let mut ended = dir.train_and_kill(
-                &format!("{flags} --logdir {run}"),
-                took.mul_f64(moments.next()),
-            );
-            kills += usize::from(!ended);
-            for _ in 0..3 {
-                if ended {
-                    break;
-                }
-                let line = match dir.path(&format!("{run}/config.toml")).exists() {
-                    true => resume.clone(),
-                    // Killed before there was a run.
-                    false => format!("{flags} --overwrite --logdir {run}"),
-                };
-                ended = dir.train_and_kill(&line, took.mul_f64(moments.next()));
-                kills += usize::from(!ended);
+            let is_there = || dir.path(&format!("{run}/config.toml")).exists();
+            // Killed before there was a run, it is begun anew.
+            let line = || match is_there() {
+                true => format!("--resume --logdir {run}"),
+                false => format!("{flags} --overwrite --logdir {run}"),
+            };
+            for _ in 0..4 {
+                let epochs = (moments.next() * EPOCHS as f64) as usize;
+                // About an epoch, or, at the beginning, about the time until the first is over.
+                let longest = took.div_f64(if epochs == 0 { 3.0 } else { EPOCHS as f64 });
+                let delay = longest.mul_f64(moments.next());
+                kills += usize::from(!dir.train_and_kill(&line(), epochs, delay));
             }
-            if !dir.path(&format!("{run}/config.toml")).exists() {
-                dir.train(&format!("{flags} --overwrite --logdir {run}"))
-                    .ended(0);
-            }
-            dir.train(&resume).ended(0);
+            dir.train(&line()).ended(0);
             dir.expect_equal(&run, "whole");
         }
         assert!(kills >= 4, "{kills} of {name}");
     }
+}
+
+/// Of a finished training the checkpoint before the last is one of a training that was cut.
+#[test]
+fn a_damaged_checkpoint_is_told_and_the_one_before_serves() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --epochs 4 --logdir whole"))
+        .ended(0);
+    let last = dir.read(&format!("whole/{LAST}"));
+    let mut flipped = last.clone();
+    flipped[last.len() / 2] ^= 1;
+    let truncated = last[..last.len() - 9].to_vec();
+    for (name, bytes) in [
+        ("flipped", flipped),
+        ("truncated", truncated),
+        ("empty", Vec::new()),
+    ] {
+        dir.copy("whole", name);
+        fs::write(dir.path(&format!("{name}/{LAST}")), bytes).unwrap();
+        let finished = dir.train(&format!("--resume --logdir {name}")).ended(0);
+        let warnings: Vec<&str> = finished.stderr.lines().collect();
+        let [damaged, instead] = warnings[..] else {
+            panic!("{finished:#?}");
+        };
+        let beginning = format!("warning: {name}/{LAST}: damaged: ");
+        assert!(damaged.starts_with(&beginning), "{damaged}");
+        assert_eq!(
+            instead, "warning: the one after epoch 3 serves instead",
+            "{finished:#?}"
+        );
+        let resumed = "\nresumed after epoch 3 of 4\n";
+        assert!(finished.stdout.contains(resumed), "{finished:#?}");
+        dir.expect_equal(name, "whole");
+    }
+
+    // A kill between the two renames leaves no last one.
+    dir.copy("whole", "renamed");
+    fs::remove_file(dir.path(&format!("renamed/{LAST}"))).unwrap();
+    let finished = dir.train("--resume --quiet --logdir renamed").ended(0);
+    assert_eq!(finished.stdout + &finished.stderr, "");
+    dir.expect_equal("renamed", "whole");
+
+    dir.copy("whole", "both");
+    for file in [LAST, PREVIOUS] {
+        fs::write(dir.path(&format!("both/{file}")), "nothing").unwrap();
+    }
+    let finished = dir.train("--resume --logdir both").ended(0);
+    let instead = "warning: the training starts from the beginning instead\n";
+    assert!(finished.stderr.ends_with(instead), "{finished:#?}");
+    dir.expect_equal("both", "whole");
+}
+
+#[test]
+fn a_finished_run_is_left_as_it_is() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --epochs 2 --logdir a"))
+        .ended(0);
+    let before = dir.shown("a");
+    let finished = dir.train("--resume --logdir a").ended(0);
+    assert_eq!(finished.stdout, "");
+    assert_eq!(
+        finished.stderr,
+        "a is finished (2 epochs): there is nothing to resume\n"
+    );
+    let finished = dir.train("--resume --quiet --logdir a").ended(0);
+    assert_eq!(finished.stderr, "");
+    assert!(dir.shown("a") == before);
+    assert_eq!(event_file_names(&dir.path("a")).unwrap().len(), 1);
+}
+
+#[test]
+fn a_finished_run_goes_on_if_its_schedule_is_constant() {
+    let dir = Dir::new();
+    let flags = format!("{SMALL} --schedule constant");
+    dir.train(&format!("{flags} --epochs 5 --logdir whole"))
+        .ended(0);
+    dir.train(&format!("{flags} --epochs 2 --logdir a"))
+        .ended(0);
+    dir.train("--resume --epochs 5 --threads 1 --logdir a")
+        .ended(0);
+    assert!(dir.read("a/weights.safetensors") == dir.read("whole/weights.safetensors"));
+    for tag in [
+        "train/loss",
+        "validation/accuracy",
+        "batches/train_batch/loss",
+    ] {
+        let [a, whole] = ["a", "whole"].map(|run| {
+            let points = dir.run(run).scalars(tag).unwrap().to_vec();
+            points.iter().map(|p| (p.step, p.value)).collect::<Vec<_>>()
+        });
+        assert_eq!(a, whole, "{tag}");
+    }
+    let config = String::from_utf8(dir.read("a/config.toml")).unwrap();
+    assert!(config.contains("epochs = 5\n"), "{config}");
+    let finished = dir.train("--resume --epochs 4 --logdir a").ended(2);
+    let expected = "5 epochs are completed, 4 were asked for: nothing is left to train\n";
+    assert!(finished.stderr.ends_with(expected), "{finished:#?}");
+
+    dir.train(&format!("{SMALL} --epochs 2 --logdir cycle"))
+        .ended(0);
+    let finished = dir.train("--resume --epochs 5 --logdir cycle").ended(2);
+    let expected = "of a training of 2 epochs; the learning rates of schedule one-cycle depend on";
+    assert!(finished.stderr.contains(expected), "{finished:#?}");
+}
+
+#[test]
+fn other_settings_data_and_places_are_refused() {
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --epochs 3 --logdir a"))
+        .ended(0);
+    fs::remove_file(dir.path(&format!("a/{LAST}"))).unwrap();
+    let before = dir.shown("a");
+    for (flags, expected) in [
+        (
+            "--lr 0.1 --seed 4 --optimizer sgd",
+            "a was begun with other settings: learning_rate was 0.01, is now 0.1; optimizer was \
+             \"adam\", is now \"sgd\"; seed was 0, is now 4\n",
+        ),
+        (
+            "--clip-norm 2",
+            "a was begun with other settings: clip_norm was none, is now 2.0\n",
+        ),
+        ("--preset article", "a was begun with other settings: "),
+    ] {
+        let finished = dir.train(&format!("--resume --logdir a {flags}")).ended(2);
+        let message = finished.stderr.strip_prefix("error: ").unwrap();
+        assert!(message.starts_with(expected), "{finished:#?}");
+        assert!(message.contains("\n  leave these flags out to resume it"));
+    }
+    for (line, expected) in [
+        (
+            "--resume --logdir none",
+            "error: none holds no config.toml, so there is no run to resume\n  start it without \
+             --resume: cnn-tb train --logdir none\n",
+        ),
+        ("--resume", "--logdir <DIR>"),
+        ("--resume --overwrite --logdir a", "cannot be used with"),
+    ] {
+        let finished = dir.train(line).ended(2);
+        assert!(finished.stderr.contains(expected), "{finished:#?}");
+    }
+    assert!(!dir.path("none").exists());
+
+    let config = String::from_utf8(dir.read("a/config.toml")).unwrap();
+    let edited = config.replace("seed = 0", "seed = 1");
+    fs::write(dir.path("a/config.toml"), edited).unwrap();
+    let finished = dir.train("--resume --logdir a").ended(2);
+    let expected =
+        format!("error: a/{PREVIOUS}: of a training with other settings: seed was 0, is now 1\n");
+    assert_eq!(finished.stderr, expected);
+    fs::write(dir.path("a/config.toml"), config).unwrap();
+    dir.write_data("data", 1);
+    let finished = dir.train("--resume --logdir a").ended(2);
+    let expected = format!("error: a/{PREVIOUS}: of a training on other images or labels than ");
+    assert!(finished.stderr.starts_with(&expected), "{finished:#?}");
+    assert!(dir.shown("a") == before);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_can_be_resumed_from() {
+    let dir = Dir::new();
+    let flags = format!("{SMALL} --epochs 60");
+    dir.train(&format!("{flags} --logdir whole")).ended(0);
+    let mut child = dir
+        .command(&format!("{flags} --json --logdir a"))
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("\"epoch\":2,") {
+        assert!(stdout.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    stdout.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let finished = dir.train("--resume --json --logdir a").ended(0);
+    let start: serde_json::Value =
+        serde_json::from_str(finished.stdout.lines().next().unwrap()).unwrap();
+    let completed = start["completed_epochs"].as_u64().unwrap();
+    assert!((2..60).contains(&completed), "{completed}");
+    dir.expect_equal("a", "whole");
+}
+
+/// Whatever is in a file, it is refused or read, and a training that starts from it fails or ends.
+#[test]
+fn no_bytes_make_a_checkpoint_panic() {
+    struct Nothing;
+    impl Observer for Nothing {}
+
+    let dir = Dir::new();
+    dir.train(&format!("{SMALL} --epochs 2 --logdir a"))
+        .ended(0);
+    let path = dir.path(&format!("a/{PREVIOUS}"));
+    let whole = fs::read(&path).unwrap();
+    let config = Checkpoint::from_bytes(&path, &whole)
+        .unwrap()
+        .config()
+        .clone();
+    let dataset = Dataset::open(&dir.path("data")).unwrap();
+    let mut moments = Moments(7);
+    let mut below = |limit: usize| (moments.next() * limit as f64) as usize;
+    let mut outcomes = [0; 3];
+    for round in 0..3000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=below(3) {
+            // Most of the time in the part that is no tensor.
+            let limit = if below(4) == 0 {
+                bytes.len()
+            } else {
+                2500.min(bytes.len())
+            };
+            match below(5) {
+                0 => bytes.truncate(below(bytes.len() + 1)),
+                1 => bytes.insert(below(limit + 1), below(256) as u8),
+                2 if limit > 0 => drop(bytes.remove(below(limit))),
+                _ if limit > 0 => bytes[below(limit)] = below(256) as u8,
+                _ => {}
+            }
+        }
+        if bytes == whole {
+            continue;
+        }
+        let found = Checkpoint::from_bytes(&path, &bytes);
+        assert!(
+            matches!(found, Err(CheckpointError::Damaged { .. })),
+            "{found:?}"
+        );
+        // With a right trailer what is in it is looked at.
+        let content = bytes.len().saturating_sub(4);
+        bytes.truncate(content);
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        match Checkpoint::from_bytes(&path, &bytes) {
+            Err(_) => outcomes[0] += 1,
+            Ok(checkpoint) if round % 10 == 0 => {
+                let _ = resume(&config, &dataset, &checkpoint, &mut Nothing);
+                outcomes[1] += 1;
+            }
+            Ok(_) => outcomes[2] += 1,
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 5), "{outcomes:?}");
 }

@@ -362,6 +362,12 @@ impl Checkpoint {
             let dataset = dataset.name().to_owned();
             return Err(CheckpointError::OtherData { path, dataset });
         }
+        let updates_per_epoch = dataset.train().len().div_ceil(config.batch_size.max(1));
+        let update = completed.checked_mul(updates_per_epoch);
+        if update != Some(self.head.update) || self.head.optimizer_steps > self.head.update {
+            let found = format!("update {} after epoch {completed}", self.head.update);
+            return Err(CheckpointError::Unknown { path, found });
+        }
         Ok(())
     }
 

@@ -248,7 +248,8 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, now] = [&self.before, &self.now].map(|value| value.as_deref().unwrap_or("none"));
+        let [before, now] =
+            [&self.before, &self.now].map(|value| value.as_deref().unwrap_or("none"));
         write!(f, "{} was {before}, is now {now}", self.setting)
     }
 }

@@ -8,15 +8,15 @@ use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Article, NotAvailable, OptimizerState, Parameters, Sgd, SgdConfig,
-    StepParts, add_parts, clip_grad_norm,
+    self, Adam, AdamConfig, AdamW, Article, NotAvailable, OptimizerState, Parameters, Sgd,
+    SgdConfig, StepParts, add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate_logits};
 use crate::train::step::Step;
 use crate::train::{
-    Batch, Checkpoint, CheckpointError, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer,
-    OptimizerKind, Progress, Snapshot, Start, Stopped,
+    Batch, Checkpoint, CheckpointError, Config, ConfigError, Epoch, Finish, Init, Metrics,
+    Observer, OptimizerKind, Progress, Snapshot, Start, Stopped,
 };
 
 /// Why a training failed.

@@ -15,7 +15,8 @@ mod trained;
 pub use crate::nn::Schedule;
 pub use checkpoint::{Checkpoint, CheckpointError, Found, LAST, PART, PREVIOUS, Progress};
 pub use config::{
-    Config, ConfigError, DeviceKind, Difference, Init, NumberRange, OptimizerKind, Preset, WholeRange,
+    Config, ConfigError, DeviceKind, Difference, Init, NumberRange, OptimizerKind, Preset,
+    WholeRange,
 };
 pub use confusion::{ClassMetrics, Confusion};
 pub use evaluate::evaluate;

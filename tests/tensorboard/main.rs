@@ -7,6 +7,8 @@ mod dashboards;
 mod kinds;
 mod logger;
 mod pictures;
+#[cfg(all(feature = "cli", feature = "train"))]
+mod resume;
 mod server;
 #[cfg(all(feature = "cli", feature = "mnist", feature = "train"))]
 mod training;

@@ -50,7 +50,8 @@ impl CutRun {
             let list: Vec<_> = differences.iter().map(ToString::to_string).collect();
             let (shown, list) = (directory.display(), list.join("; "));
             let message = format!("{shown} was begun with other settings: {list}");
-            let advice = "leave these flags out to resume it, or start another run: without --resume";
+            let advice =
+                "leave these flags out to resume it, or start another run: without --resume";
             return Err(Advised::new(message, advice).into());
         }
         if !quiet {

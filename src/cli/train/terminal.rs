@@ -186,9 +186,7 @@ fn closing(end: &End<'_>) -> String {
     );
     if end.test.is_none() {
         let run = argument(end.run_dir.path());
-        text.push_str(&format!(
-            "resume  cnn-tb train --resume --logdir {run}\n"
-        ));
+        text.push_str(&format!("resume  cnn-tb train --resume --logdir {run}\n"));
     }
     if end.test.is_some() && *end.config == Preset::Default.config() {
         let article = Preset::Article.config();
