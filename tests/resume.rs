@@ -15,7 +15,7 @@ use cnn_tb::data::Dataset;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::proto::session_log::SessionStatus as LogStatus;
-use cnn_tb::tb::{EventReader, Logdir, Run, SessionStatus};
+use cnn_tb::tb::{EventReader, Logdir, Run, SessionStatus, SummaryWriter};
 use cnn_tb::train::{Checkpoint, CheckpointError, LAST, Observer, PREVIOUS, resume};
 use prost::Message as _;
 use tempfile::TempDir;
@@ -300,7 +300,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_serves() {
         let beginning = format!("warning: {name}/{LAST}: damaged: ");
         assert!(damaged.starts_with(&beginning), "{damaged}");
         assert_eq!(
-            instead, "warning: the one after epoch 3 serves instead",
+            instead, "warning: the one before serves, of epoch 3",
             "{finished:#?}"
         );
         let resumed = "\nresumed after epoch 3 of 4\n";
@@ -320,7 +320,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_serves() {
         fs::write(dir.path(&format!("both/{file}")), "nothing").unwrap();
     }
     let finished = dir.train("--resume --logdir both").ended(0);
-    let instead = "warning: the training starts from the beginning instead\n";
+    let instead = "warning: both has no checkpoint to go on from: starting from the beginning\n";
     assert!(finished.stderr.ends_with(instead), "{finished:#?}");
     dir.expect_equal("both", "whole");
 }
@@ -415,6 +415,14 @@ fn other_settings_data_and_places_are_refused() {
         assert!(finished.stderr.contains(expected), "{finished:#?}");
     }
     assert!(!dir.path("none").exists());
+    dir.copy("a", "busy");
+    let writer = SummaryWriter::append(dir.path("busy"), 100).unwrap();
+    let finished = dir.train("--resume --logdir busy").ended(2);
+    assert_eq!(
+        finished.stderr,
+        "error: busy is being written by another training; stop that one first\n"
+    );
+    drop(writer);
 
     let config = String::from_utf8(dir.read("a/config.toml")).unwrap();
     let edited = config.replace("seed = 0", "seed = 1");

@@ -29,8 +29,7 @@ use super::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
-  cnn-tb train --logdir runs/exp1
-  cnn-tb train --preset article --epochs 20 --seed 7
+  cnn-tb train --preset article --epochs 20 --seed 7 --logdir runs/exp1
   cnn-tb train --resume --logdir runs/exp1";
 
 const LONG_ABOUT: &str = "\

@@ -55,7 +55,7 @@ impl CutRun {
             return Err(Advised::new(message, advice).into());
         }
         if !quiet {
-            tell(&damaged, checkpoint.as_ref());
+            tell(directory, &damaged, checkpoint.as_ref());
         }
         let damaged = damaged.iter().filter_map(path_of).collect();
         Ok(Self {
@@ -110,15 +110,20 @@ fn path_of(error: &CheckpointError) -> Option<PathBuf> {
     }
 }
 
-/// Says which checkpoints are damaged, and what serves instead.
-fn tell(damaged: &[CheckpointError], checkpoint: Option<&Checkpoint>) {
-    if damaged.is_empty() {
-        return;
-    }
-    let instead = match checkpoint {
-        Some(checkpoint) => format!("the one after epoch {} serves", checkpoint.epochs().len()),
-        None => "the training starts from the beginning".to_owned(),
-    };
+/// Says which checkpoints are damaged, and where the training goes on unless it is from the last.
+fn tell(directory: &Path, damaged: &[CheckpointError], checkpoint: Option<&Checkpoint>) {
     damaged.iter().for_each(|error| warn(&error.to_string()));
-    warn(&format!("{instead} instead"));
+    match checkpoint {
+        Some(_) if damaged.is_empty() => {}
+        Some(checkpoint) => {
+            let epoch = checkpoint.epochs().len();
+            warn(&format!("the one before serves, of epoch {epoch}"));
+        }
+        None => {
+            let shown = directory.display();
+            warn(&format!(
+                "{shown} has no checkpoint to go on from: starting from the beginning"
+            ));
+        }
+    }
 }

@@ -14,8 +14,8 @@ use super::run_dir::RunDir;
 use super::surroundings;
 use super::{End, Report, Test, Times};
 
-/// How long a power failure may undo a training for: a checkpoint is waited for until the disk has
-/// it at most so often, since that takes as long as several batches.
+/// A checkpoint is waited for until the disk has it at most so often, as that takes as long as
+/// several batches: so much a power failure may undo. What is only written outlasts a kill.
 const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs to TensorBoard, then reports, and stops the training when the user asks for it.

@@ -61,3 +61,55 @@ impl StepZero {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::tb::event_file::event_file_names;
+    use crate::tb::{Graph, Node, SummaryWriter};
+
+    use super::*;
+
+    #[test]
+    fn what_is_at_step_0_is_written_once_however_often_a_run_goes_on() {
+        let logdir = tempfile::tempdir().unwrap();
+        let log = |writer: &SummaryWriter, tags: &[&str]| {
+            let graph = Graph::new([Node::new("input", "Placeholder")]).unwrap();
+            writer.add_graph(&graph).unwrap();
+            writer.add_hparams([("seed", 1.into())]).unwrap();
+            for tag in tags {
+                writer.add_text(tag, "text", 0).unwrap();
+                writer.add_scalar(&format!("{tag}/loss"), 0.5, 0).unwrap();
+                writer.add_scalar(&format!("{tag}/loss"), 0.5, 1).unwrap();
+            }
+            writer.finish().unwrap();
+        };
+        log(&SummaryWriter::create(logdir.path()).unwrap(), &["a"]);
+        for _ in 0..2 {
+            let writer = SummaryWriter::append(logdir.path(), 1).unwrap();
+            log(&writer, &["a", "b"]);
+        }
+        let names = event_file_names(logdir.path()).unwrap();
+        let paths = names.iter().map(|name| logdir.path().join(name));
+        let mut written = Vec::new();
+        for path in paths {
+            let bytes = fs::read(path).unwrap();
+            let mut records = RecordReader::new(&bytes[..]);
+            while let Some(record) = records.read().unwrap() {
+                let event = Event::decode(record).unwrap();
+                match event.what {
+                    Some(event::What::GraphDef(_)) => written.push("graph".to_owned()),
+                    Some(event::What::Summary(summary)) if event.step == 0 => {
+                        written.extend(summary.value.into_iter().map(|value| value.tag));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        written.sort();
+        let session = ["_hparams_/session_end_info", "_hparams_/session_start_info"];
+        let expected = [&session[..], &["a", "a/loss", "b", "b/loss", "graph"]].concat();
+        assert_eq!(written, expected);
+    }
+}
