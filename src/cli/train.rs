@@ -158,6 +158,8 @@ struct End<'a> {
     run_dir: &'a RunDir,
     /// Epochs that were completed; the last of them may be one that the time limit cut.
     epochs: &'a [Epoch],
+    /// Those of them that were completed before the command: it resumed a training.
+    completed_before: usize,
     /// Why it ended before its last epoch, if it did.
     stopped: Option<Stopped>,
     /// The test result; `None` for a training that was interrupted.

@@ -458,8 +458,13 @@ impl Progress<'_> {
                 file.sync_all()?;
             }
             match fs::rename(&last, &previous) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => fs::rename(&part, &last),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => fs::rename(&part, &last)?,
+            }
+            // The new names are the directory's, which only Unix opens as a file.
+            match sync && cfg!(unix) {
+                true => File::open(directory)?.sync_all(),
+                false => Ok(()),
             }
         };
         write().map_err(named)

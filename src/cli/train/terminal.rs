@@ -190,7 +190,8 @@ fn closing(end: &End<'_>) -> String {
     }
     if end.test.is_some() && *end.config == Preset::Default.config() {
         let article = Preset::Article.config();
-        let secs_per_epoch = end.elapsed.as_secs_f64() / end.epochs.len().max(1) as f64;
+        let trained = end.epochs.len() - end.completed_before;
+        let secs_per_epoch = end.elapsed.as_secs_f64() / trained.max(1) as f64;
         text.push_str(&format!(
             "next    cnn-tb train --preset article --logdir {}      the article's {} epochs, about {}\n",
             argument(&end.run_dir.next()),
@@ -324,6 +325,7 @@ mod tests {
                 config,
                 run_dir: &run_dir,
                 epochs: &epochs,
+                completed_before: 0,
                 stopped,
                 test,
                 elapsed: Duration::from_secs_f64(4.6),

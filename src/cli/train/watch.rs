@@ -31,6 +31,8 @@ pub struct Watch {
     /// Spent on event files in this epoch.
     logging: Duration,
     test: Option<Test>,
+    /// Epochs that were completed before.
+    completed_before: usize,
     /// When the last checkpoint was known to be on the disk.
     synced: Instant,
 }
@@ -55,6 +57,7 @@ impl Watch {
             log: None,
             logging: Duration::ZERO,
             test: None,
+            completed_before: 0,
             synced: began,
         }
     }
@@ -79,6 +82,7 @@ impl Watch {
             config,
             run_dir: &self.run_dir,
             epochs: &outcome.epochs,
+            completed_before: self.completed_before,
             stopped: outcome.stopped,
             test: self.test,
             elapsed: self.began.elapsed(),
@@ -129,11 +133,12 @@ impl Observer for Watch {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         self.run_dir.clear(self.quiet)?;
         // First the log: it refuses a directory whose name or state does not suit it.
+        self.completed_before = start.completed.len();
         let (path, groups) = (self.run_dir.path(), self.groups);
         let log = match self.run_dir.is_resumed() {
             false => TensorBoard::create(path, groups),
             true => {
-                let completed = start.completed.len();
+                let completed = self.completed_before;
                 TensorBoard::append(path, groups, completed, start.updates_per_epoch)
             }
         };
