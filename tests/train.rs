@@ -292,6 +292,8 @@ fn a_training_prints_a_table_and_leaves_a_run() {
         others,
         [
             "runs/exp1/config.toml",
+            "runs/exp1/last.checkpoint",
+            "runs/exp1/previous.checkpoint",
             "runs/exp1/projector/fc1/00002/metadata.tsv",
             "runs/exp1/projector/fc1/00002/sprite.png",
             "runs/exp1/projector/fc1/00002/tensors.tsv",
@@ -868,6 +870,8 @@ fn overwrite_removes_only_what_cnn_tb_wrote_and_lists_it() {
         remaining,
         [
             "runs/exp1/config.toml",
+            "runs/exp1/last.checkpoint",
+            "runs/exp1/previous.checkpoint",
             "runs/exp1/projector/fc1/00002/metadata.tsv",
             "runs/exp1/projector/fc1/00002/sprite.png",
             "runs/exp1/projector/fc1/00002/tensors.tsv",

@@ -1,5 +1,6 @@
 //! `cnn-tb train`: trains the article's network and logs it for TensorBoard.
 
+mod cut_run;
 mod earlier_run;
 mod interrupt;
 mod json;
@@ -9,14 +10,17 @@ mod surroundings;
 mod terminal;
 mod watch;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ArgAction;
 use cnn_tb::data::Dataset;
-use cnn_tb::train::{Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit};
+use cnn_tb::train::{
+    Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit, resume,
+};
 
+use self::cut_run::CutRun;
 use self::json::Json;
 use self::run_dir::RunDir;
 use self::terminal::Terminal;
@@ -25,18 +29,23 @@ use super::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
-  cnn-tb train --logdir runs/exp1
-  cnn-tb train --preset article --epochs 20 --seed 7";
+  cnn-tb train --preset article --epochs 20 --seed 7 --logdir runs/exp1
+  cnn-tb train --resume --logdir runs/exp1";
 
 const LONG_ABOUT: &str = "\
 Train the article's network and log it for TensorBoard
 
 Results go to standard output, progress and warnings to standard error. The run directory gets \
-config.toml (every setting), weights.safetensors (the last weights), event files and, for TensorBoard's \
-Projector page, projector_config.pbtxt and projector/. A training that \
+config.toml (every setting), weights.safetensors (the last weights), event files, last.checkpoint \
+and previous.checkpoint (what --resume goes on from) and, for TensorBoard's Projector page, projector_config.pbtxt and projector/. A training that \
 --early-stopping or --time-limit ends is a success: it reads the test images, saves the weights that it \
 has, says why it ended and which epoch was the best, and exits 0. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
+
+After every epoch a checkpoint is written. --resume goes on from the last one, whatever ended the \
+training, and comes to the same weights and the same series as if nothing had; a run without one is \
+begun anew. Settings are the run's; --threads may differ, and --epochs where the schedule is constant: \
+so a finished run is trained further. A finished run is left as it is, with exit code 0.
 
 With --json standard output has one object a line: `start` with the first training step, `epoch` \
 after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. `config` has every setting. \
@@ -60,6 +69,10 @@ pub struct Args {
     /// Replace the run that the run directory holds: only what cnn-tb wrote is removed
     #[arg(long)]
     overwrite: bool,
+    /// Go on with the run in the run directory, which was cut: with its settings, after the last
+    /// epoch that it completed
+    #[arg(long, requires = "logdir", conflicts_with = "overwrite")]
+    resume: bool,
     /// What to log, separated by commas [default: all]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
     log: Option<Vec<Group>>,
@@ -145,6 +158,8 @@ struct End<'a> {
     run_dir: &'a RunDir,
     /// Epochs that were completed; the last of them may be one that the time limit cut.
     epochs: &'a [Epoch],
+    /// Those of them that were completed before the command: it resumed a training.
+    completed_before: usize,
     /// Why it ended before its last epoch, if it did.
     stopped: Option<Stopped>,
     /// The test result; `None` for a training that was interrupted.
@@ -175,8 +190,24 @@ impl From<&Finish<'_>> for Test {
 /// them was looked at.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let config = args.settings.config()?;
-    let run_dir = RunDir::choose(args.logdir.as_deref(), args.overwrite)?;
+    let (config, run_dir, checkpoint) = match args.logdir.as_deref().filter(|_| args.resume) {
+        Some(directory) => {
+            let cut = CutRun::open(directory, &args.settings, args.quiet)?;
+            if let Some(text) = cut.finished() {
+                if !args.quiet {
+                    // Where standard error is closed there is nobody left to tell.
+                    let _ = io::stderr().lock().write_all(text.as_bytes());
+                }
+                return Ok(Outcome::Done);
+            }
+            (cut.config, cut.run_dir, cut.checkpoint)
+        }
+        None => {
+            let config = args.settings.config()?;
+            let run_dir = RunDir::choose(args.logdir.as_deref(), args.overwrite)?;
+            (config, run_dir, None)
+        }
+    };
     let dataset = match &config.data {
         Some(directory) => Dataset::open(directory)?,
         None => built_in()?,
@@ -190,7 +221,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     };
     let groups = groups(args.log.as_deref());
     let mut watch = Watch::new(run_dir, groups, args.quiet, report, began, interrupted);
-    let outcome = match fit(&config, &dataset, &mut watch) {
+    let fitted = match &checkpoint {
+        Some(checkpoint) => resume(&config, &dataset, checkpoint, &mut watch),
+        None => fit(&config, &dataset, &mut watch),
+    };
+    let outcome = match fitted {
         Ok(outcome) => outcome,
         Err(error) => {
             // What else ends a training, as a full disk, says nothing about its settings.
@@ -200,9 +235,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             return Err(error.into());
         }
     };
-    watch
-        .run_dir()
-        .save_weights(|path| outcome.save_weights(path))?;
+    if outcome.test.is_none() {
+        watch
+            .run_dir()
+            .save_weights(|path| outcome.save_weights(path))?;
+    }
     let test = watch.end(&config, &outcome)?;
     Ok(if test.is_some() {
         Outcome::Done

@@ -26,9 +26,10 @@ pub use kernel::simd::{InstructionSet, NotAvailable};
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
 pub use optimizer::{
-    Adam, AdamConfig, AdamW, Moments, Sgd, SgdConfig, StepParts, Velocity, add_parts,
-    clip_grad_norm,
+    Adam, AdamConfig, AdamW, Moments, OptimizerState, Sgd, SgdConfig, StepParts, Velocity,
+    add_parts, clip_grad_norm,
 };
+pub(crate) use parameters::load_vars;
 pub use parameters::{Init, Parameters};
 pub use pool::max_pool2d;
 pub use relu::relu;

@@ -102,34 +102,7 @@ impl Parameters {
     /// Bytes that are no safetensors file; a parameter that is missing there or has another shape
     /// or type. Nothing is changed then.
     pub fn load(&self, bytes: &[u8]) -> Result<()> {
-        let file = SafeTensors::deserialize(bytes)?;
-        let mut values = Vec::new();
-        for (name, var) in self.named() {
-            let Ok(view) = file.tensor(&name) else {
-                let mut names = file.names();
-                names.sort();
-                bail!("no tensor named {name}; there are {names:?}");
-            };
-            if view.dtype() != safetensors::Dtype::F32 || view.shape() != var.dims() {
-                bail!(
-                    "tensor {name} is {:?} of shape {:?}; this network needs F32 of {:?}",
-                    view.dtype(),
-                    view.shape(),
-                    var.dims()
-                );
-            }
-            let bytes = view.data().chunks_exact(4);
-            let numbers = bytes
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
-            values.push((
-                Tensor::from_vec::<_, f32>(numbers, var.shape(), var.device())?,
-                var,
-            ));
-        }
-        values
-            .into_iter()
-            .try_for_each(|(value, var)| var.set(&value))
+        load_vars(bytes, self.named())
     }
 
     fn vars(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
@@ -173,6 +146,41 @@ impl Parameters {
             .map(|_| (mean + stdev * f64::from(stream.normal())) as f32)
             .collect()
     }
+}
+
+/// Sets every variable to what stands under its name in the bytes of a safetensors file.
+///
+/// # Errors
+/// As [`Parameters::load`].
+pub(crate) fn load_vars(bytes: &[u8], vars: Vec<(String, Var)>) -> Result<()> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut values = Vec::new();
+    for (name, var) in vars {
+        let Ok(view) = file.tensor(&name) else {
+            let mut names = file.names();
+            names.sort();
+            bail!("no tensor named {name}; there are {names:?}");
+        };
+        if view.dtype() != safetensors::Dtype::F32 || view.shape() != var.dims() {
+            bail!(
+                "tensor {name} is {:?} of shape {:?}; this network needs F32 of {:?}",
+                view.dtype(),
+                view.shape(),
+                var.dims()
+            );
+        }
+        let bytes = view.data().chunks_exact(4);
+        let numbers = bytes
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        values.push((
+            Tensor::from_vec::<_, f32>(numbers, var.shape(), var.device())?,
+            var,
+        ));
+    }
+    values
+        .into_iter()
+        .try_for_each(|(value, var)| var.set(&value))
 }
 
 impl SimpleBackend for Parameters {

@@ -29,6 +29,11 @@ impl Schedule {
         }
     }
 
+    /// Whether the rate of an update depends on how many there are to be.
+    pub fn depends_on_updates(self) -> bool {
+        self != Schedule::Constant
+    }
+
     /// The rate of one update, where the largest is `peak`; `update` counts from 0 to `updates - 1`.
     ///
     /// ```

@@ -1,5 +1,6 @@
 //! The configuration of a training: one flat struct, stored as `config.toml` beside the results.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -234,6 +235,25 @@ pub struct ConfigError {
     pub expected: &'static str,
 }
 
+/// A setting that is not the same in two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting's name, as in `config.toml`.
+    pub setting: String,
+    /// Its value before, as in `config.toml`; `None` where it was left out.
+    pub before: Option<String>,
+    /// Its value now.
+    pub now: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [before, now] =
+            [&self.before, &self.now].map(|value| value.as_deref().unwrap_or("none"));
+        write!(f, "{} was {before}, is now {now}", self.setting)
+    }
+}
+
 /// The whole numbers that a setting may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeRange {
@@ -383,6 +403,23 @@ impl Config {
     /// The settings as the text of a `config.toml`, complete.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
+    }
+
+    /// The settings in which `now` differs, in the order of their names, without
+    /// [`threads`](Self::threads), which no result depends on.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let (before, now) = (table(self), table(now));
+        let settings: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        let settings = settings.into_iter().filter(|setting| *setting != "threads");
+        let differing = settings.filter(|setting| before.get(*setting) != now.get(*setting));
+        let value = |table: &toml::Table, setting| table.get(setting).map(ToString::to_string);
+        let differences = differing.map(|setting| Difference {
+            setting: setting.clone(),
+            before: value(&before, setting),
+            now: value(&now, setting),
+        });
+        differences.collect()
     }
 
     /// Settings from the text of a `config.toml`; what it leaves out has its default.

@@ -1,22 +1,22 @@
 //! The training loop.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::Var;
 use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Article, NotAvailable, Parameters, Sgd, SgdConfig, StepParts,
-    add_parts, clip_grad_norm,
+    self, Adam, AdamConfig, AdamW, Article, NotAvailable, OptimizerState, Parameters, Sgd,
+    SgdConfig, StepParts, add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate_logits};
 use crate::train::step::Step;
 use crate::train::{
-    Batch, Config, ConfigError, Epoch, Finish, Init, Metrics, Observer, OptimizerKind, Snapshot,
-    Start, Stopped,
+    Batch, Checkpoint, CheckpointError, Config, ConfigError, Epoch, Finish, Init, Metrics,
+    Observer, OptimizerKind, Progress, Snapshot, Start, Stopped,
 };
 
 /// Why a training failed.
@@ -25,6 +25,9 @@ pub enum FitError {
     /// A setting that cannot be trained with.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A checkpoint of another training.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The test images could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -123,6 +126,32 @@ pub fn fit(
     dataset: &Dataset,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, FitError> {
+    start(config, dataset, None, observer)
+}
+
+/// Goes on with a training from a checkpoint, see [`Checkpoint`].
+///
+/// It ends with the same weights, bit for bit, as if it had never stopped, and tells `observer` the
+/// same, but for times, of every epoch after the checkpoint's. [`Config::threads`] may differ from
+/// before; [`Config::epochs`] may where the schedule does not depend on it.
+///
+/// # Errors
+/// [`FitError::Checkpoint`] for another data set or settings of another result, and as [`fit`].
+pub fn resume(
+    config: &Config,
+    dataset: &Dataset,
+    checkpoint: &Checkpoint,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, FitError> {
+    start(config, dataset, Some(checkpoint), observer)
+}
+
+fn start(
+    config: &Config,
+    dataset: &Dataset,
+    checkpoint: Option<&Checkpoint>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, FitError> {
     config.validate()?;
     if let Some(set) = config.instruction_set {
         set.select()?;
@@ -133,29 +162,33 @@ pub fn fit(
     let threads = threads.unwrap_or(1);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|cause| FitError::Threads { threads, cause })?;
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.check(config, dataset)?;
+    }
     pool.install(|| match config.optimizer {
         OptimizerKind::Adam => {
             let adam = |vars| Adam::new(vars, AdamConfig::default());
-            run(config, dataset, observer, threads, adam)
+            run(config, dataset, checkpoint, observer, threads, adam)
         }
         OptimizerKind::Adamw => {
             let mut settings = AdamConfig::adamw();
             settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
             let adamw = |vars| AdamW::new(vars, settings);
-            run(config, dataset, observer, threads, adamw)
+            run(config, dataset, checkpoint, observer, threads, adamw)
         }
         OptimizerKind::Sgd => {
             let mut settings = SgdConfig::default();
             settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
             let sgd = |vars| Sgd::new(vars, settings);
-            run(config, dataset, observer, threads, sgd)
+            run(config, dataset, checkpoint, observer, threads, sgd)
         }
     })
 }
 
-fn run<O: StepParts>(
+fn run<O: StepParts + OptimizerState>(
     config: &Config,
     dataset: &Dataset,
+    checkpoint: Option<&Checkpoint>,
     observer: &mut dyn Observer,
     threads: usize,
     optimizer: impl Fn(Vec<Var>) -> candle_core::Result<O>,
@@ -193,17 +226,28 @@ fn run<O: StepParts>(
         parameters: parameters.count(),
         threads,
         updates_per_epoch,
+        completed: checkpoint.map_or(&[], Checkpoint::epochs),
+        elapsed: checkpoint.map_or(Duration::ZERO, Checkpoint::elapsed),
+        notes: checkpoint.map_or(&[], Checkpoint::notes),
         snapshot: untrained,
     })?;
 
     let began = Instant::now();
+    let mut elapsed_before = Duration::ZERO;
     let rate = |update| (config.schedule).rate(config.learning_rate, update, updates);
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut update = 0;
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.restore(&parameters, &mut optimizer)?;
+        epochs = checkpoint.epochs().to_vec();
+        update = checkpoint.update();
+        elapsed_before = checkpoint.elapsed();
+    }
+    let elapsed = || elapsed_before + began.elapsed();
     let mut stopped = None;
     // Of the last update of an epoch.
     let mut gradients = Vec::new();
-    for epoch in 1..=config.epochs {
+    for epoch in epochs.len() + 1..=config.epochs {
         let epoch_began = Instant::now();
         let shift = Shift {
             pixels: config.shift,
@@ -258,7 +302,7 @@ fn run<O: StepParts>(
                 return Ok(Outcome::stopped_by_observer(parameters, epochs));
             }
             let limit = config.time_limit_secs.unwrap_or(f64::INFINITY);
-            if began.elapsed().as_secs_f64() >= limit && update < updates {
+            if elapsed().as_secs_f64() >= limit && update < updates {
                 stopped = Some(Stopped::TimeLimit);
             }
             if stopped.is_some() || update == epoch * updates_per_epoch {
@@ -287,15 +331,27 @@ fn run<O: StepParts>(
             evaluated: Some((dataset.validation(), &logits)),
             ..untrained
         };
-        if observer.epoch(&epochs[epoch - 1], &snapshot)?.is_break() && !is_last {
-            return Ok(Outcome::stopped_by_observer(parameters, epochs));
-        }
-        if !is_last
-            && config
-                .early_stopping
-                .is_some_and(|n| is_stalled(&epochs, n))
-        {
+        let is_cut = observer.epoch(&epochs[epoch - 1], &snapshot)?.is_break() && !is_last;
+        let patience = config.early_stopping;
+        if !is_last && patience.is_some_and(|n| is_stalled(&epochs, n)) {
             stopped = Some(Stopped::EarlyStopping);
+        }
+        // The end has a checkpoint of its own, which comes after the test.
+        if !is_last && stopped.is_none() {
+            observer.checkpoint(&Progress {
+                config,
+                dataset,
+                parameters: &parameters,
+                optimizer: &optimizer,
+                epochs: &epochs,
+                update,
+                elapsed: elapsed(),
+                is_finished: false,
+                stopped: None,
+            })?;
+        }
+        if is_cut {
+            return Ok(Outcome::stopped_by_observer(parameters, epochs));
         }
         if stopped.is_some() {
             break;
@@ -316,6 +372,17 @@ fn run<O: StepParts>(
             evaluated: Some((dataset.test()?, &logits)),
             ..untrained
         },
+    })?;
+    observer.checkpoint(&Progress {
+        config,
+        dataset,
+        parameters: &parameters,
+        optimizer: &optimizer,
+        epochs: &epochs,
+        update,
+        elapsed: elapsed(),
+        is_finished: true,
+        stopped,
     })?;
     Ok(Outcome {
         parameters,

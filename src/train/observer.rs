@@ -1,13 +1,14 @@
 //! What watches a training: the loop tells it what happened, and it may ask the loop to stop.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 
 use crate::data::{Dataset, Split};
 use crate::nn::Parameters;
-use crate::train::{Config, Predictions, PredictionsError};
+use crate::train::{Config, Predictions, PredictionsError, Progress};
 
 /// Mean loss and accuracy over some images.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +38,14 @@ pub struct Start<'a> {
     pub threads: usize,
     /// Optimizer updates in an epoch.
     pub updates_per_epoch: usize,
-    /// The untrained network.
+    /// The epochs that were completed before a training that goes on from a checkpoint; none for a
+    /// new one.
+    pub completed: &'a [Epoch],
+    /// How long they took.
+    pub elapsed: Duration,
+    /// What the observer wanted to remember of them, see [`Progress::save`].
+    pub notes: &'a [f32],
+    /// The untrained network, also where the training goes on from a checkpoint.
     pub snapshot: Snapshot<'a>,
 }
 
@@ -187,6 +195,13 @@ pub trait Observer: Send {
         _snapshot: &Snapshot<'_>,
     ) -> std::io::Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Called when everything of an epoch was told, after the last one also [`finish`](Self::finish):
+    /// now a checkpoint may be written, to [`resume`](crate::train::resume) from. Not after an epoch
+    /// that an observer cut.
+    fn checkpoint(&mut self, _progress: &Progress<'_>) -> std::io::Result<()> {
+        Ok(())
     }
 
     /// Called once, after the test images were read; not for a training that an observer

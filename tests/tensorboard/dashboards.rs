@@ -65,7 +65,7 @@ impl Training {
 
 /// Stripes of three kinds, of which every fifth image is labelled wrongly, so that no network gets
 /// all of them right.
-fn write_data(directory: &Path) {
+pub fn write_data(directory: &Path) {
     fs::create_dir(directory).unwrap();
     for (split, count) in [("train", TRAIN_IMAGES), ("t10k", TEST_IMAGES)] {
         let pixel = |image: usize, y: usize, x: usize| match image % CLASSES {

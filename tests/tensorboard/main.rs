@@ -8,6 +8,8 @@ mod doctor;
 mod kinds;
 mod logger;
 mod pictures;
+#[cfg(all(feature = "cli", feature = "train"))]
+mod resume;
 mod server;
 #[cfg(all(feature = "cli", feature = "mnist", feature = "train"))]
 mod training;

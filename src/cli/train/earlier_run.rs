@@ -10,12 +10,22 @@ use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::writer::LOCK_NAME;
 use cnn_tb::tb::{EventReader, Logdir, SessionStatus};
-use cnn_tb::train::Config;
+use cnn_tb::train::{Config, LAST, PART as CHECKPOINT_PART, PREVIOUS};
 
-use super::run_dir::{CHILDREN, CONFIG, PART, WEIGHTS};
+use super::run_dir::{CHILDREN, CONFIG, CONFIG_PART, PART, WEIGHTS};
 use crate::cli::output::Advised;
 use crate::cli::units::ago;
 
+/// The files that a training writes beside its event files and the Projector page's.
+const FILES: [&str; 7] = [
+    CONFIG,
+    CONFIG_PART,
+    WEIGHTS,
+    PART,
+    LAST,
+    PREVIOUS,
+    CHECKPOINT_PART,
+];
 /// What the Projector page reads first.
 const PROJECTOR_CONFIG: &str = "projector_config.pbtxt";
 /// The directories above its points, the outermost first.
@@ -37,7 +47,7 @@ impl<'a> EarlierRun<'a> {
         let names =
             event_file_names(path).with_context(|| format!("cannot read {}", path.display()))?;
         let is_there = |name| path.join(name).symlink_metadata().is_ok();
-        let is_run = !names.is_empty() || [CONFIG, WEIGHTS, PART].into_iter().any(is_there);
+        let is_run = !names.is_empty() || FILES.into_iter().any(is_there);
         Ok(is_run.then_some(Self { path }))
     }
 
@@ -82,7 +92,7 @@ impl<'a> EarlierRun<'a> {
         let own = event_files(self.path)?;
         let is_ours = !own.is_empty() || is_our_config(&self.path.join(CONFIG));
         let mut files = Vec::new();
-        for name in [CONFIG, WEIGHTS, PART] {
+        for name in FILES {
             let file = self.path.join(name);
             if file.symlink_metadata().is_ok() {
                 if !is_ours {

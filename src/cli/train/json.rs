@@ -49,6 +49,7 @@ struct StartLine {
     parameters: usize,
     threads: usize,
     updates_per_epoch: usize,
+    completed_epochs: usize,
     config: Config,
 }
 
@@ -91,6 +92,7 @@ impl Report for Json {
             parameters: start.parameters,
             threads: start.threads,
             updates_per_epoch: start.updates_per_epoch,
+            completed_epochs: start.completed.len(),
             config: start.config.clone(),
         });
         Ok(())

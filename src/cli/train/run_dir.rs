@@ -17,6 +17,8 @@ pub const CONFIG: &str = "config.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
 /// What weights are called until they are whole.
 pub const PART: &str = "weights.safetensors.part";
+/// What the configuration is called until it is whole.
+pub const CONFIG_PART: &str = "config.toml.part";
 /// The directories below a run that belong to it.
 pub const CHILDREN: [&str; 3] = ["train", "validation", "batches"];
 
@@ -32,6 +34,16 @@ pub struct RunDir {
     is_default: bool,
     /// The files of an earlier run, to be removed when the new one starts.
     leftovers: Vec<PathBuf>,
+    /// Of a run that goes on.
+    resumed: Option<Resumed>,
+}
+
+/// What was there when a run went on.
+#[derive(Debug)]
+struct Resumed {
+    config: Config,
+    /// Checkpoints that nothing can be made of.
+    damaged: Vec<PathBuf>,
 }
 
 impl RunDir {
@@ -50,7 +62,24 @@ impl RunDir {
             path,
             is_default: logdir.is_none(),
             leftovers,
+            resumed: None,
         })
+    }
+
+    /// The directory of a run that goes on, which was begun with `config`. The files `damaged` are
+    /// to be removed when it does.
+    pub fn resumed(path: &Path, config: Config, damaged: Vec<PathBuf>) -> Self {
+        Self {
+            path: path.to_owned(),
+            is_default: false,
+            leftovers: Vec::new(),
+            resumed: Some(Resumed { config, damaged }),
+        }
+    }
+
+    /// Whether the run goes on.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
     }
 
     /// The directory.
@@ -74,12 +103,31 @@ impl RunDir {
         Ok(())
     }
 
-    /// Writes the configuration into the directory, which the log has made.
+    /// Writes the configuration into the directory, which the log has made and locked. A run that
+    /// goes on has one, and gets another only for more epochs than it was begun with; and what is
+    /// damaged there goes.
     pub fn write_config(&self, config: &Config) -> io::Result<()> {
         let path = self.path.join(CONFIG);
-        // Never over a file that came there meanwhile.
-        let mut file = File::create_new(&path).map_err(naming("cannot create", &path))?;
-        file.write_all(config.to_toml().as_bytes())
+        match &self.resumed {
+            Some(resumed) => {
+                for path in &resumed.damaged {
+                    fs::remove_file(path).map_err(naming("cannot remove", path))?;
+                }
+                if resumed.config.epochs == config.epochs {
+                    return Ok(());
+                }
+            }
+            // Never over a file that came there meanwhile.
+            None if path.symlink_metadata().is_ok() => {
+                let error = io::Error::from(io::ErrorKind::AlreadyExists);
+                return Err(naming("cannot create", &path)(error));
+            }
+            None => {}
+        }
+        // Half a configuration would be read as another one.
+        let part = self.path.join(CONFIG_PART);
+        fs::write(&part, config.to_toml())
+            .and_then(|()| fs::rename(&part, &path))
             .map_err(naming("cannot write", &path))
     }
 
@@ -269,6 +317,7 @@ mod tests {
             path: dir.path().to_owned(),
             is_default: false,
             leftovers: Vec::new(),
+            resumed: None,
         };
         let fails = |path: &Path| {
             fs::write(path, "half")?;

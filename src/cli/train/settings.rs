@@ -1,7 +1,7 @@
 //! The settings of a training: a preset or a file, and the flags beside it, which win.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
@@ -159,7 +159,13 @@ fn instruction_set(name: &str) -> Result<InstructionSet, String> {
 impl Flags {
     /// The settings that these flags ask for, all within their ranges.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let mut config = self.base()?;
+        self.config_over(Config::default())
+    }
+
+    /// As [`config`](Self::config), with `base` in place of the default where no preset and no file
+    /// is named.
+    pub fn config_over(&self, base: Config) -> anyhow::Result<Config> {
+        let mut config = self.base(base)?;
         if let Some(data) = &self.data {
             config.data = Some(data.clone());
         }
@@ -196,20 +202,24 @@ impl Flags {
     }
 
     /// What the flags are laid over.
-    fn base(&self) -> anyhow::Result<Config> {
+    fn base(&self, base: Config) -> anyhow::Result<Config> {
         let Some(path) = &self.config else {
-            let preset = self.preset.unwrap_or(PresetName::Default);
-            return Ok(preset.preset().config());
+            return Ok(self.preset.map_or(base, |name| name.preset().config()));
         };
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Config::from_toml(&text).map_err(|error| {
-            // TOML's own text draws the place over several lines.
-            let before = error.span().and_then(|span| text.get(..span.start));
-            let line = before.unwrap_or_default().matches('\n').count() + 1;
-            anyhow!("{}, line {line}: {}", path.display(), error.message())
-        })
+        parse(path, &text)
     }
+}
+
+/// The settings in the `text` of the file `path`.
+pub fn parse(path: &Path, text: &str) -> anyhow::Result<Config> {
+    Config::from_toml(text).map_err(|error| {
+        // TOML's own text draws the place over several lines.
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        anyhow!("{}, line {line}: {}", path.display(), error.message())
+    })
 }
 
 impl PresetName {

@@ -72,14 +72,24 @@ impl Report for Terminal {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         self.epochs = start.config.epochs;
         let width = self.count(0).len();
+        let completed = start.completed.len();
+        let resumed = match completed {
+            0 => String::new(),
+            count => format!(
+                "resumed after epoch {} of {}\n",
+                thousands(count),
+                thousands(self.epochs)
+            ),
+        };
         let header = format!(
             "{}: {} training, {} validation, {} test images\n{}\n\
-             {:>width$}{:>13}{:>10}{:>18}{:>10}{:>9}\n",
+             {}{:>width$}{:>13}{:>10}{:>18}{:>10}{:>9}\n",
             escape(start.dataset),
             thousands(start.train_images),
             thousands(start.validation_images),
             thousands(start.test_images),
             recipe(start),
+            resumed,
             "epoch",
             "train loss",
             "accuracy",
@@ -91,6 +101,9 @@ impl Report for Terminal {
 
         let updates = (start.updates_per_epoch * self.epochs) as u64;
         self.bar = ProgressBar::new(updates);
+        self.bar
+            .set_position((start.updates_per_epoch * completed) as u64);
+        self.bar.reset_eta();
         let (_, columns) = Term::stderr().size();
         let template = match columns {
             0..BAR_COLUMNS => "{prefix}  {eta} left  {wide_msg}",
@@ -99,7 +112,7 @@ impl Report for Terminal {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
-        self.bar.set_prefix(self.count(1));
+        self.bar.set_prefix(self.count(completed + 1));
         self.present = Present::new();
         Ok(())
     }
@@ -171,9 +184,14 @@ fn closing(end: &End<'_>) -> String {
          saved   {weights}, config.toml\n\
          view    tensorboard --logdir {logdir}       (not installed? make tensorboard)\n"
     );
+    if end.test.is_none() {
+        let run = argument(end.run_dir.path());
+        text.push_str(&format!("resume  cnn-tb train --resume --logdir {run}\n"));
+    }
     if end.test.is_some() && *end.config == Preset::Default.config() {
         let article = Preset::Article.config();
-        let secs_per_epoch = end.elapsed.as_secs_f64() / end.epochs.len().max(1) as f64;
+        let trained = end.epochs.len() - end.completed_before;
+        let secs_per_epoch = end.elapsed.as_secs_f64() / trained.max(1) as f64;
         text.push_str(&format!(
             "next    cnn-tb train --preset article --logdir {}      the article's {} epochs, about {}\n",
             argument(&end.run_dir.next()),
@@ -307,6 +325,7 @@ mod tests {
                 config,
                 run_dir: &run_dir,
                 epochs: &epochs,
+                completed_before: 0,
                 stopped,
                 test,
                 elapsed: Duration::from_secs_f64(4.6),
@@ -331,7 +350,9 @@ mod tests {
         assert_eq!(text(&other, Some(test)), format!("{result}{places}"));
         assert_eq!(
             text(&default, None),
-            format!("stopped after 6 of 6 epochs\n{places}")
+            format!(
+                "stopped after 6 of 6 epochs\n{places}resume  cnn-tb train --resume --logdir runs/exp1\n"
+            )
         );
 
         let limited = Config {

@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cnn_tb::train::{
-    Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Snapshot, Start, TensorBoard,
+    Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Progress, Snapshot, Start, TensorBoard,
 };
 
 use super::run_dir::RunDir;
 use super::surroundings;
 use super::{End, Report, Test, Times};
 use crate::cli::output;
+
+/// A checkpoint is waited for until the disk has it at most so often, as that takes as long as
+/// several batches: so much a power failure may undo. What is only written outlasts a kill.
+const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs to TensorBoard, then reports, and stops the training when the user asks for it.
 pub struct Watch {
@@ -28,6 +32,10 @@ pub struct Watch {
     /// Spent on event files in this epoch.
     logging: Duration,
     test: Option<Test>,
+    /// Epochs that were completed before.
+    completed_before: usize,
+    /// When the last checkpoint was known to be on the disk.
+    synced: Instant,
 }
 
 impl Watch {
@@ -50,6 +58,8 @@ impl Watch {
             log: None,
             logging: Duration::ZERO,
             test: None,
+            completed_before: 0,
+            synced: began,
         }
     }
 
@@ -74,6 +84,7 @@ impl Watch {
             config,
             run_dir: &self.run_dir,
             epochs: &outcome.epochs,
+            completed_before: self.completed_before,
             stopped: outcome.stopped,
             test: self.test,
             elapsed: self.began.elapsed(),
@@ -131,7 +142,15 @@ impl Observer for Watch {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         self.run_dir.clear(self.quiet)?;
         // First the log: it refuses a directory whose name or state does not suit it.
-        let log = TensorBoard::create(self.run_dir.path(), self.groups);
+        self.completed_before = start.completed.len();
+        let (path, groups) = (self.run_dir.path(), self.groups);
+        let log = match self.run_dir.is_resumed() {
+            false => TensorBoard::create(path, groups),
+            true => {
+                let completed = self.completed_before;
+                TensorBoard::append(path, groups, completed, start.updates_per_epoch)
+            }
+        };
         self.log = Some(log.map_err(io::Error::other)?);
         self.run_dir.write_config(start.config)?;
         if self.groups.settings {
@@ -157,6 +176,20 @@ impl Observer for Watch {
     fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
         self.log(|log| log.finish(finish))?;
         self.test = Some(finish.into());
+        // Before the checkpoint that says that all is done.
+        let saved = self
+            .run_dir
+            .save_weights(|path| finish.snapshot.parameters.save(path));
+        saved.map_err(|error| io::Error::other(format!("{error:#}")))
+    }
+
+    fn checkpoint(&mut self, progress: &Progress<'_>) -> io::Result<()> {
+        let sync = progress.is_finished() || self.synced.elapsed() >= SYNC_INTERVAL;
+        let notes = self.log.as_ref().map_or(&[][..], TensorBoard::notes);
+        progress.save(self.run_dir.path(), notes, sync)?;
+        if sync {
+            self.synced = Instant::now();
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
 use super::parts::StepParts;
+use super::state::OptimizerState;
 use super::update::{in_place, sum};
 use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::kernel::update::{Formula, update};
@@ -155,6 +156,24 @@ impl Optimizer for Adam {
 
     fn set_learning_rate(&mut self, learning_rate: f64) {
         self.config.learning_rate = learning_rate;
+    }
+}
+
+impl OptimizerState for Adam {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: usize) {
+        self.steps = steps;
+    }
+
+    fn memory(&self) -> Vec<(&'static str, Vec<Var>)> {
+        let all = |get: fn(&Moments) -> &Var| self.moments.iter().map(get).cloned().collect();
+        vec![
+            ("first_moment", all(|moments| &moments.first)),
+            ("second_moment", all(|moments| &moments.second)),
+        ]
     }
 }
 

@@ -5,6 +5,7 @@ mod adamw;
 mod clip;
 mod parts;
 mod sgd;
+mod state;
 mod update;
 
 pub use adam::{Adam, AdamConfig, Moments};
@@ -12,3 +13,4 @@ pub use adamw::AdamW;
 pub use clip::clip_grad_norm;
 pub use parts::{StepParts, add_parts};
 pub use sgd::{Sgd, SgdConfig, Velocity};
+pub use state::OptimizerState;

@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
 use super::parts::StepParts;
+use super::state::OptimizerState;
 use super::update::{in_place, sum};
 use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::kernel::update::{Formula, update};
@@ -114,6 +115,19 @@ impl Optimizer for Sgd {
 
     fn set_learning_rate(&mut self, learning_rate: f64) {
         self.config.learning_rate = learning_rate;
+    }
+}
+
+impl OptimizerState for Sgd {
+    fn steps(&self) -> usize {
+        0
+    }
+
+    fn set_steps(&mut self, _steps: usize) {}
+
+    fn memory(&self) -> Vec<(&'static str, Vec<Var>)> {
+        let velocities = self.velocities.iter().map(|state| state.velocity.clone());
+        vec![("velocity", velocities.collect())]
     }
 }
 

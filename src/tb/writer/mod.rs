@@ -10,6 +10,7 @@ mod media;
 mod options;
 mod pictures;
 mod step;
+mod step_zero;
 mod summary_writer;
 mod tags;
 mod warning;

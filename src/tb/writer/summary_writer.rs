@@ -19,6 +19,7 @@ use crate::tb::summary::hparams::{self, HParam, SessionStatus};
 use crate::tb::summary::scalar::{self, Number};
 use crate::tb::summary::{Misfit, plugin_of, text};
 use crate::tb::writer::lock::DirectoryLock;
+use crate::tb::writer::step_zero::StepZero;
 use crate::tb::writer::tags::Tags;
 use crate::tb::writer::{Durability, EventWriter, Step, Warning, WriteError, WriterOptions};
 
@@ -77,7 +78,7 @@ impl SummaryWriter {
     ///
     /// Earlier files are left as they are. TensorBoard and this crate's reader drop the points at
     /// or after `purge_step` that they hold, of every tag of the directory; so log everything from
-    /// there on again. What was logged at step 0 stays.
+    /// there on again. What was logged at step 0 stays, and is not written a second time.
     ///
     /// # Errors
     /// [`WriteError::PurgeStep`] for a step below 1, [`WriteError::NoLaterName`] where a file of an
@@ -378,11 +379,13 @@ impl SummaryWriter {
             }
         }
         state.log(&self.directory.path, |file| {
-            file.events.write(&Event {
-                wall_time,
-                what: Some(what.clone()),
-                ..Event::default()
-            })?;
+            if !file.step_zero.holds_all(&what) {
+                file.events.write(&Event {
+                    wall_time,
+                    what: Some(what.clone()),
+                    ..Event::default()
+                })?;
+            }
             file.once.insert(name, what);
             Ok(())
         })
@@ -470,6 +473,8 @@ struct OpenFile {
     /// What [`SummaryWriter::add_once`] has written, by name.
     once: BTreeMap<&'static str, event::What>,
     hparams: Option<BTreeMap<String, HParam>>,
+    /// What earlier files hold.
+    step_zero: StepZero,
     _lock: DirectoryLock,
 }
 
@@ -502,7 +507,8 @@ impl Directory {
             let path = path.to_owned();
             return Err(WriteError::HoldsEvents { path });
         }
-        let file = OpenFile::create(path, lock, &options, wall_time)?;
+        let mut file = OpenFile::create(path, lock, &options, wall_time)?;
+        file.step_zero = StepZero::read(existing.iter().map(|name| path.join(name)));
         let mut state = State::Open(Box::new(file));
         state.log(path, |file| file.write_head(wall_time, purge_step))?;
         Ok(Self {
@@ -607,6 +613,7 @@ impl OpenFile {
                 tags: Tags::default(),
                 once: BTreeMap::new(),
                 hparams: None,
+                step_zero: StepZero::default(),
                 _lock: lock,
             });
         }
@@ -643,6 +650,9 @@ impl OpenFile {
 
     #[inline]
     fn write_scalar(&mut self, event: &ScalarEvent<'_>) -> io::Result<()> {
+        if self.step_zero.holds(event.tag, event.step) {
+            return Ok(());
+        }
         self.tags.note(event.tag, scalar::PLUGIN, event.step);
         self.events.write_scalar(event)
     }
@@ -654,6 +664,10 @@ impl OpenFile {
         wall_time: f64,
         step: i64,
     ) -> io::Result<()> {
+        values.retain(|value| !self.step_zero.holds(&value.tag, step));
+        if values.is_empty() {
+            return Ok(());
+        }
         for value in &mut values {
             self.tags.note(&value.tag, plugin_of(value), step);
             if value.metadata.is_some() && !self.tags.describe(&value.tag) {

@@ -43,6 +43,8 @@ use self::scalars::Scalars;
 /// The first images of the validation split, which pictures and distributions of what the layers
 /// give are made from, the same every time.
 const FIXED_IMAGES: usize = 50;
+/// The directory whose step counts optimizer updates.
+const BATCHES: &str = "batches";
 
 /// Logs a training into a directory with three children, each with one unit of step:
 ///
@@ -79,8 +81,35 @@ impl TensorBoard {
     /// What [`SummaryWriter::create`] says.
     pub fn create(directory: &Path, groups: Groups) -> Result<Self, WriteError> {
         let run = WriterOptions::new().create(directory)?;
+        Self::new(run, groups, |run| run.child(BATCHES))
+    }
+
+    /// Continues the log in `directory` after so many `completed` epochs, 0 where a training starts
+    /// anew that was cut before its first checkpoint. What was logged of later epochs is purged, and
+    /// what is there at step 0 is not logged again.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter::append`] says.
+    pub fn append(
+        directory: &Path,
+        groups: Groups,
+        completed: usize,
+        updates_per_epoch: usize,
+    ) -> Result<Self, WriteError> {
+        let run = WriterOptions::new().append(directory, completed + 1)?;
+        let update = completed.saturating_mul(updates_per_epoch);
+        Self::new(run, groups, |run| {
+            run.append_child(BATCHES, update.saturating_add(1))
+        })
+    }
+
+    fn new(
+        run: SummaryWriter,
+        groups: Groups,
+        batches: impl FnOnce(&SummaryWriter) -> Result<SummaryWriter, WriteError>,
+    ) -> Result<Self, WriteError> {
         let scalars = groups.epochs.then(|| Scalars::new(&run)).transpose()?;
-        let batches = groups.batches.then(|| run.child("batches")).transpose()?;
+        let batches = groups.batches.then(|| batches(&run)).transpose()?;
         Ok(Self {
             groups,
             run,
@@ -116,6 +145,11 @@ impl TensorBoard {
         self.run.add_text(tag, text, 0)
     }
 
+    /// What a checkpoint has to remember for a log that is continued.
+    pub fn notes(&self) -> &[f32] {
+        self.samples.notes()
+    }
+
     /// Ends the log of a training that failed: TensorBoard shows its session as failed.
     ///
     /// # Errors
@@ -127,6 +161,9 @@ impl TensorBoard {
     fn log_start(&mut self, start: &Start<'_>) -> Result<(), LogError> {
         let snapshot = &start.snapshot;
         self.milestones = Milestones::new(start.config.epochs);
+        if let Some(scalars) = &mut self.scalars {
+            scalars.resume(start.completed, start.elapsed);
+        }
         if self.groups.settings {
             self.run.add_hparams(hparams(start.config))?;
             let toml = start.config.to_toml();
@@ -145,7 +182,13 @@ impl TensorBoard {
             self.add_text("milestones", &self.milestones.describe())?;
             self.fixed_images = Some(fixed_images(snapshot)?);
         }
-        self.look(snapshot, 0)
+        self.look(snapshot, 0)?;
+        if self.groups.images {
+            let dataset = snapshot.dataset;
+            let split = dataset.validation();
+            (self.samples).restore(split, dataset.classes(), start.notes)?;
+        }
+        Ok(())
     }
 
     fn log_batch(&self, batch: &Batch) -> Result<(), WriteError> {
@@ -257,6 +300,9 @@ impl TensorBoard {
         };
         self.samples
             .log_predictions(run, split, predictions, step)?;
+        if let Some((_, logits)) = snapshot.evaluated {
+            self.samples.note(split, predictions.classes(), logits);
+        }
         samples::log_worst_mistakes(run, split, predictions, step)?;
         let map = confusion_map(&predictions.confusion())?;
         Ok(run.add_image("samples/confusion", &map, step)?)

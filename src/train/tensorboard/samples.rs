@@ -25,6 +25,9 @@ const DELAY: Duration = Duration::from_millis(700);
 pub struct Samples {
     /// One for each moment that was logged.
     frames: Vec<Image>,
+    /// The logits that they show, but for those of the untrained network, which any training can
+    /// tell anew.
+    notes: Vec<f32>,
 }
 
 impl Samples {
@@ -40,17 +43,42 @@ impl Samples {
         predictions: &Predictions,
         step: usize,
     ) -> Result<(), LogError> {
-        let count = predictions.len().min(COUNT);
-        let tiles: Result<Vec<_>, _> = (0..count)
-            .map(|index| tile(split, predictions, index))
-            .collect();
-        let tiles = tiles?;
-        if tiles.is_empty() {
-            return Ok(());
+        if let Some(grid) = grid(split, predictions)? {
+            run.add_image("samples/predictions", &grid, step)?;
+            self.frames.push(grid);
         }
-        let grid = Image::grid(&tiles, COLUMNS, PADDING)?;
-        run.add_image("samples/predictions", &grid, step)?;
-        self.frames.push(grid);
+        Ok(())
+    }
+
+    /// Notes what was shown last: the logits of `split`, of which the first images are shown.
+    pub fn note(&mut self, split: &Split, classes: usize, logits: &[f32]) {
+        let count = split.len().min(COUNT) * classes;
+        self.notes.extend(logits.iter().take(count));
+    }
+
+    /// What has to be remembered of what was shown.
+    pub fn notes(&self) -> &[f32] {
+        &self.notes
+    }
+
+    /// Has shown what is in the `notes` of an earlier log.
+    ///
+    /// # Errors
+    /// Images that make no picture.
+    pub fn restore(
+        &mut self,
+        split: &Split,
+        classes: usize,
+        notes: &[f32],
+    ) -> Result<(), LogError> {
+        let count = split.len().min(COUNT);
+        let labels = &split.labels()[..count];
+        for logits in notes.chunks_exact((count * classes).max(1)) {
+            if let Ok(predictions) = Predictions::from_logits(logits, classes, labels) {
+                self.frames.extend(grid(split, &predictions)?);
+            }
+        }
+        self.notes = notes.to_vec();
         Ok(())
     }
 
@@ -86,6 +114,19 @@ pub fn log_worst_mistakes(
     }
     let grid = Image::grid(&tiles, COLUMNS, PADDING)?;
     Ok(run.add_image("samples/worst_mistakes", &grid, step)?)
+}
+
+/// The first images; `None` where there are none.
+fn grid(split: &Split, predictions: &Predictions) -> Result<Option<Image>, LogError> {
+    let count = predictions.len().min(COUNT);
+    let tiles: Result<Vec<_>, _> = (0..count)
+        .map(|index| tile(split, predictions, index))
+        .collect();
+    let tiles = tiles?;
+    match tiles.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(Image::grid(&tiles, COLUMNS, PADDING)?)),
+    }
 }
 
 /// An image with what was said of it.

@@ -1,6 +1,6 @@
 //! The numbers of an epoch.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::tb::writer::{SummaryWriter, WriteError};
 use crate::train::{Epoch, Metrics};
@@ -36,6 +36,15 @@ impl Scalars {
         })
     }
 
+    /// Goes on after the epochs `completed`, which took `elapsed`.
+    pub fn resume(&mut self, completed: &[Epoch], elapsed: Duration) {
+        for epoch in completed {
+            self.note_best(epoch.validation);
+        }
+        let now = Instant::now();
+        self.began = now.checked_sub(elapsed).unwrap_or(now);
+    }
+
     /// Logs an epoch.
     ///
     /// # Errors
@@ -50,11 +59,7 @@ impl Scalars {
             writer.add_scalar("loss", metrics.loss, step)?;
         }
         let now = epoch.validation;
-        let best = self.best.map_or(now, |best| Metrics {
-            loss: best.loss.min(now.loss),
-            accuracy: best.accuracy.max(now.accuracy),
-        });
-        self.best = Some(best);
+        let best = self.note_best(now);
         for (tag, value) in [
             (VALIDATION_ACCURACY, now.accuracy),
             (VALIDATION_LOSS, now.loss),
@@ -69,5 +74,15 @@ impl Scalars {
             self.run.add_scalar(tag, value, step)?;
         }
         Ok(())
+    }
+
+    /// The best of each of all epochs so far, of which `now` is the last.
+    fn note_best(&mut self, now: Metrics) -> Metrics {
+        let best = self.best.map_or(now, |best| Metrics {
+            loss: best.loss.min(now.loss),
+            accuracy: best.accuracy.max(now.accuracy),
+        });
+        self.best = Some(best);
+        best
     }
 }
