@@ -4,13 +4,14 @@ TensorBoard's EventAccumulator reads from it.
     python tests/golden/writers.py pytorch      # torch 2.15.0
     python tests/golden/writers.py tensorboardx # tensorboardX 2.6.5
     python tests/golden/writers.py tensorflow   # TensorFlow 2.x, its Keras included
-    python tests/golden/writers.py tensorboard  # tensorboard 2.21.0, without TensorFlow
+    python tests/golden/writers.py tensorboard  # tensorboard 2.21.0 without TensorFlow, Pillow 13.0.0
     python tests/golden/writers.py lightning    # lightning 2.6.6
-    python tests/golden/writers.py expected     # tensorboard 2.21.0, PyYAML 6.0
+    python tests/golden/writers.py expected     # tensorboard 2.21.0, PyYAML 6.0.4
 
 Each needs its package installed; the last is run when all files are there, those of
-tests/golden/crates too. Clock and names are fixed, but for TensorFlow's clock, which Python cannot
-set.
+tests/golden/crates too. Clock and names are fixed, so that the bytes are the same on every machine,
+but for TensorFlow's clock, which Python cannot set, and the order in which protobuf's hash map gives
+the settings. expected.json stays the same then.
 """
 
 import io
@@ -135,7 +136,8 @@ def tensorboard(directory: Path) -> None:
     add_tensor("tone", metadata, make_tensor_proto([[file.getvalue(), b"a label"]]), 1)
     add(text_pb("note", "**bold** ü"), 1)
     add(text_pb("table", np.array([["a", "b"], ["1", "2"]])), 1)
-    add_tensor("confusion", None, make_tensor_proto(np.array([[5.0, 1.0], [2.0, 7.0]], np.float32)), 2)
+    confusion = np.array([[5.0, 1.0], [2.0, 7.0]], np.float32)
+    add_tensor("confusion", None, make_tensor_proto(confusion), 2)
     add(scalar_pb("loss", 9.0), 5)
     # The steps go back: what was logged from there on is dropped.
     add(scalar_pb("again", 1.0), 1)
