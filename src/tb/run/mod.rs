@@ -278,6 +278,26 @@ impl Run {
     /// The images of a tag, by step, addressed as [`scalars`](Self::scalars) are. They are read from
     /// the event files at each call; a point whose value holds no image is left out.
     ///
+    /// ```
+    /// use cnn_tb::tb::{Logdir, SummaryWriter, image::Image};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let writer = SummaryWriter::create(path)?;
+    /// let digit = Image::from_f32_hw(&[0.5; 28 * 20], [28, 20])?;
+    /// writer.add_image("digit", &digit, 3)?;
+    /// writer.finish()?;
+    /// for run in Logdir::open(path)?.runs()? {
+    ///     for point in run.images("digit")? {
+    ///         for (index, image) in point.value.iter().enumerate() {
+    ///             assert_eq!((image.width, image.height), (20, 28));
+    ///             std::fs::write(path.join(format!("{}_{index}.png", point.step)), &image.bytes)?;
+    ///         }
+    ///     }
+    /// }
+    /// assert!(std::fs::read(path.join("3_0.png"))?.starts_with(b"\x89PNG"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`SeriesError`]: there is no such series, or its files have changed or cannot be read.
     pub fn images(&self, tag: &str) -> Result<Vec<Point<Vec<StoredImage>>>, SeriesError> {
@@ -310,6 +330,24 @@ impl Run {
     }
 
     /// The histograms of a tag, by step, in both forms; otherwise as [`images`](Self::images).
+    ///
+    /// ```
+    /// use cnn_tb::tb::{Logdir, SummaryWriter};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let writer = SummaryWriter::create(path)?;
+    /// writer.add_histogram("weights", &[-1.0, 0.25, 0.5, 2.0], 7)?;
+    /// writer.finish()?;
+    /// for run in Logdir::open(path)?.runs()? {
+    ///     for point in run.histograms("weights")? {
+    ///         let buckets = &point.value.buckets;
+    ///         let (first, last) = (buckets[0], buckets[buckets.len() - 1]);
+    ///         assert_eq!((point.step, first.left, last.right), (7, -1.0, 2.0));
+    ///         assert_eq!(buckets.iter().map(|bucket| bucket.count).sum::<f64>(), 4.0);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`images`](Self::images).
@@ -394,6 +432,29 @@ impl Run {
 
     /// The points of a scalar that a restart or a step that went back dropped, in the order in which
     /// they were dropped, addressed as [`scalars`](Self::scalars) are; empty where none were.
+    ///
+    /// ```
+    /// use cnn_tb::tb::{Logdir, SummaryWriter};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let writer = SummaryWriter::create(path)?;
+    /// for (step, loss) in [(1, 0.75), (2, 0.5), (3, 4.0)] {
+    ///     writer.add_scalar("loss", loss, step)?;
+    /// }
+    /// writer.finish()?;
+    /// // The third step went wrong, and is done again.
+    /// let writer = SummaryWriter::append(path, 3)?;
+    /// writer.add_scalar("loss", 0.25, 3)?;
+    /// writer.finish()?;
+    /// for run in Logdir::open(path)?.runs()? {
+    ///     let losses: Vec<_> = run.scalars("loss")?.iter().map(|point| point.value).collect();
+    ///     assert_eq!(losses, [0.75, 0.5, 0.25]);
+    ///     let dropped = run.dropped_points("loss");
+    ///     assert_eq!((dropped[0].step, dropped[0].value), (3, 4.0));
+    ///     assert_eq!(run.dropped(), 1);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dropped_points(&self, tag: &str) -> &[Point] {
         let found = self.find("scalar", tag, |run| &run.dropped_scalars);
         found.unwrap_or_default()
