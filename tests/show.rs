@@ -43,10 +43,10 @@ fn a_run_is_shown_with_its_series_settings_and_texts() {
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "exp1");
     assert!(
-        lines[1].starts_with("finished, 2 scalars, 4 points, "),
+        lines[1].starts_with("finished, 3 series, 5 points, "),
         "{shown}"
     );
-    let words: Vec<Vec<&str>> = lines[3..6]
+    let words: Vec<Vec<&str>> = lines[3..7]
         .iter()
         .map(|line| line.split_whitespace().collect())
         .collect();
@@ -73,9 +73,10 @@ fn a_run_is_shown_with_its_series_settings_and_texts() {
         "3",
         "scalar",
     ];
-    assert_eq!(words[2], loss);
-    assert_eq!(lines[6..10], ["", "hparams", "  lr 0.003", "  model lenet"]);
-    assert_eq!(lines[10..13], ["", "note, step 2", "  **bold**"]);
+    assert_eq!(words[2], ["note", "1", "text"]);
+    assert_eq!(words[3], loss);
+    assert_eq!(lines[7..11], ["", "hparams", "  lr 0.003", "  model lenet"]);
+    assert_eq!(lines[11..14], ["", "note, step 2", "  **bold**"]);
     assert_eq!(lines.last(), Some(&"  … 3 more lines"));
 }
 
@@ -111,11 +112,14 @@ fn json_has_all_of_it() {
         "name": "validation/loss",
         "kind": "scalar",
         "points": 3,
+        "last_step": 2,
         "first": {"step": 0, "value": 0.5},
         "last": {"step": 2, "value": 0.25},
         "best": {"step": 1, "value": 0.125},
     });
-    assert_eq!(run["series"][1], loss);
+    assert_eq!(run["series"][1]["kind"], json!("text"));
+    assert_eq!(run["series"][2], loss);
+    assert_eq!(run["dropped"], json!(0));
     assert_eq!(run["texts"][0]["step"], json!(2));
     assert_eq!(run["problems"], json!([]));
 }

@@ -89,7 +89,9 @@ impl Scale {
                 _ => format!("{mantissa}e{decade}").replace('-', "−"),
             },
         });
-        let is_inside = |tick: &Tick| (self.low..=self.high).contains(&tick.value);
+        // An end that is round itself may have been rounded past it.
+        let (low, high) = (self.low * (1.0 - 1e-9), self.high * (1.0 + 1e-9));
+        let is_inside = |tick: &Tick| (low..=high).contains(&tick.value);
         ticks.filter(is_inside).collect()
     }
 

@@ -364,8 +364,10 @@ impl Observer for TensorBoard {
     }
 }
 
-#[cfg(all(test, feature = "mnist"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(feature = "mnist")]
+
     use super::*;
     use crate::data::Dataset;
     use crate::nn::{Article, Init, Parameters};
