@@ -364,10 +364,9 @@ impl Observer for TensorBoard {
     }
 }
 
+#[cfg(feature = "mnist")]
 #[cfg(test)]
 mod tests {
-    #![cfg(feature = "mnist")]
-
     use super::*;
     use crate::data::Dataset;
     use crate::nn::{Article, Init, Parameters};
