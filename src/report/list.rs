@@ -92,7 +92,7 @@ pub enum Order {
     HParam(String),
 }
 
-/// The row of `run`, which people know as `name` and whose event files have `bytes`.
+/// The row of `run`, which people know as `name`.
 ///
 /// ```
 /// use cnn_tb::report::{list, measure::Measure};
@@ -105,7 +105,7 @@ pub enum Order {
 ///     writer.add_scalar("loss", loss, step)?;
 /// }
 /// let run = &Logdir::open(runs)?.runs()?[0];
-/// let row = list::row(run, run.name(), 0, Some(&Measure::of("loss", None)));
+/// let row = list::row(run, run.name(), Some(&Measure::of("loss", None)));
 /// assert_eq!(row.best.map(|point| (point.step, point.value)), Some((1, 0.25)));
 /// assert_eq!((row.points, row.last_step), (3, Some(2)));
 /// assert_eq!(row.status, Some(list::Status::Running)); // Until `writer` is finished.
