@@ -56,7 +56,7 @@ def save(image, path):
 
 def figures(address, path):
     """The article's figures, on TensorBoard's first page."""
-    with chromium(1280, 1190) as browser:
+    with chromium(1280, 1190, webgl=True) as browser:
         wait = WebDriverWait(browser, PATIENCE_SECS, poll_frequency=2)
         # Settings belong to the address, so some page of it must be open first.
         browser.get(f"{address}data/runs")
