@@ -141,6 +141,8 @@ fn columns(run: &Run, series: &[Series]) -> Vec<Column> {
         show::sparkline(points.iter().map(|point| point.value), width)
     };
     columns.insert(1, column("curve", 3, false, &curve));
+    // Without a scalar there is nothing to say in most of them.
+    columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
     columns
 }
 

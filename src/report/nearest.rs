@@ -2,8 +2,9 @@
 
 /// The names nearest to `wanted`, at most three, the nearest first.
 ///
-/// A name that has `wanted` in it is nearer than any that has not. Among the others, and among
-/// these, the one wins that takes the fewest insertions, deletions and substitutions of a character
+/// A name that has `wanted` in it, or whose words begin with its letters, as those of
+/// `learning_rate` do with `lr`, is nearer than any that has not. Among the others, and among these,
+/// the one wins that takes the fewest insertions, deletions and substitutions of a character
 /// (Levenshtein's distance), then the first in the alphabet. Case does not count.
 ///
 /// ```
@@ -11,6 +12,7 @@
 /// let names = ["validation/accuracy", "validation/loss", "train/loss", "lr"];
 /// assert_eq!(nearest("los", names), ["train/loss", "validation/loss", "lr"]);
 /// assert_eq!(nearest("validaton/acuracy", names)[0], "validation/accuracy");
+/// assert_eq!(nearest("bs", ["seed", "batch_size", "data"])[0], "batch_size");
 /// ```
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     const AT_MOST: usize = 3;
@@ -20,7 +22,10 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
         let is_part = name
             .windows(wanted.len().max(1))
             .any(|part| part == wanted.as_slice());
-        (!is_part, distance(&wanted, &name))
+        (
+            !is_part && initials(&name) != wanted,
+            distance(&wanted, &name),
+        )
     };
     let mut ranked: Vec<_> = names.into_iter().map(|name| (rank(name), name)).collect();
     ranked.sort_unstable();
@@ -39,6 +44,12 @@ fn head(name: &str) -> Vec<char> {
         .flat_map(char::to_lowercase)
         .take(LENGTH)
         .collect()
+}
+
+/// The first character of each word.
+fn initials(name: &[char]) -> Vec<char> {
+    let words = name.split(|character| !character.is_alphanumeric());
+    words.filter_map(|word| word.first().copied()).collect()
 }
 
 /// Wagner and Fischer, "The String-to-String Correction Problem" (1974), one row at a time.

@@ -82,6 +82,12 @@ pub(super) fn scene(figure: &Figure, size: Size) -> Scene {
     let styles = styles(&names);
     let top = legend(&mut scene, figure, &names, &styles);
     let height = (scene.height - top) / rows.max(1) as f64;
+    // As wide for all, so that the charts stand one below the other.
+    let labels = figure.charts.iter().map(|chart| {
+        let (_, y) = scales(chart, 0.02, 0.05);
+        widest(&y_ticks(&y, heights([0.0, height])))
+    });
+    let labels = labels.fold(0.0, f64::max);
     for (index, chart) in figure.charts.iter().enumerate() {
         let left = (index % columns) as f64 * width;
         let top = top + (index / columns) as f64 * height;
@@ -93,6 +99,7 @@ pub(super) fn scene(figure: &Figure, size: Size) -> Scene {
             &mut scene,
             chart,
             [left, top, left + width, top + height],
+            labels,
             style,
         );
     }
@@ -155,21 +162,34 @@ fn legend(scene: &mut Scene, figure: &Figure, names: &[&str], styles: &[Style]) 
     MARGIN + entries.len().div_ceil(columns) as f64 * LINE
 }
 
+/// Where a chart's plane begins and ends between two heights of the picture.
+fn heights([top, bottom]: [f64; 2]) -> [f64; 2] {
+    let top = top + MARGIN + 2.0;
+    [top, (bottom - MARGIN - 2.0 * LINE - TICK).max(top + 1.0)]
+}
+
+fn y_ticks(y: &Scale, [top, bottom]: [f64; 2]) -> Vec<Tick> {
+    y.ticks(((bottom - top) / 15.0) as usize, false)
+}
+
+/// The width of the longest label.
+fn widest(ticks: &[Tick]) -> f64 {
+    let widths = ticks.iter().map(|tick| font::width(&tick.label, FONT_SIZE));
+    widths.fold(0.0, f64::max)
+}
+
+/// Draws a chart into a part of the picture; `labels` is the room for those of the vertical axis.
 fn draw_chart(
     scene: &mut Scene,
     chart: &Chart,
     [left, top, right, bottom]: [f64; 4],
+    labels: f64,
     style: impl Fn(&Curve) -> Option<Style>,
 ) {
     let (x, y) = scales(chart, 0.02, 0.05);
-    let plane_top = top + MARGIN + 2.0;
-    let plane_bottom = (bottom - MARGIN - 2.0 * LINE - TICK).max(plane_top + 1.0);
-    let y_ticks = y.ticks(((plane_bottom - plane_top) / 15.0) as usize, false);
-    let widest = y_ticks
-        .iter()
-        .map(|tick| font::width(&tick.label, FONT_SIZE))
-        .fold(0.0, f64::max);
-    let plane_left = left + MARGIN + LINE + widest + TICK + GAP;
+    let [plane_top, plane_bottom] = heights([top, bottom]);
+    let y_ticks = y_ticks(&y, [plane_top, plane_bottom]);
+    let plane_left = left + MARGIN + LINE + labels + TICK + GAP;
     let plane = Plane {
         left: plane_left,
         right: (right - MARGIN - 6.0).max(plane_left + 1.0),
