@@ -7,6 +7,10 @@ use std::io::{self, BufWriter, IsTerminal, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use cnn_tb::report::escape::steers_terminal;
+
+/// Names and paths as they may be printed.
+pub use cnn_tb::report::escape::escape;
 
 /// Writes a result to standard output, at once.
 ///
@@ -129,22 +133,6 @@ fn takes_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !refused && !dumb
 }
 
-/// `text` with each character that could steer a terminal written as `\u{…}`: the control
-/// characters (escape codes begin with one), the line and paragraph separators, and the marks
-/// that turn the direction of writing (Unicode Standard Annex #9, "Explicit Directional
-/// Formatting Characters").
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if steers_terminal(character) {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
-}
-
 /// A JSON text on one line, with what [`escape`] escapes written as JSON does: it can only be
 /// inside of strings.
 pub fn escape_json(json: &str) -> String {
@@ -157,14 +145,6 @@ pub fn escape_json(json: &str) -> String {
         }
     }
     escaped
-}
-
-fn steers_terminal(character: char) -> bool {
-    let turns_direction = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    character.is_control() || turns_direction
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod condition;
 pub mod doctor;
+pub mod escape;
 pub mod export;
 pub mod groups;
 pub mod list;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::format::steers_terminal;
+use crate::report::escape::steers_terminal;
 
 /// No component of a path is longer, in bytes; file systems take 255, and programs add to them.
 const LONGEST: usize = 100;

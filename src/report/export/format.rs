@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::io::Write as _;
 
+use crate::report::escape::steers_terminal;
 use crate::tb::HParam;
 
 /// The format of a file. Names and texts are kept exactly: reading the file gives them again.
@@ -134,16 +135,6 @@ fn write_json_text(text: &str, row: &mut Vec<u8>) {
         }
     }
     row.push(b'"');
-}
-
-/// Control characters, the line and paragraph separators, and the marks that turn the direction of
-/// writing (Unicode Standard Annex #9, "Explicit Directional Formatting Characters").
-pub(super) fn steers_terminal(character: char) -> bool {
-    let turns_direction = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    character.is_control() || turns_direction
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Names of runs and series, fit to be drawn.
 
+use crate::report::escape::steers_terminal;
+
 /// `text` with what could steer a terminal or turn the direction of writing escaped, and, where it
 /// has more than `most` characters, an ellipsis for its middle: names differ at their ends.
 pub(super) fn label(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for character in text.chars() {
         match character {
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{fffe}'
-            | '\u{ffff}' => shown.extend(character.escape_default()),
-            character if character.is_control() => shown.extend(character.escape_default()),
+            // No characters at all, which XML does not take.
+            '\u{fffe}' | '\u{ffff}' => shown.extend(character.escape_default()),
+            character if steers_terminal(character) => shown.extend(character.escape_default()),
             character => shown.push(character),
         }
     }
