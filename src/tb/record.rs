@@ -13,6 +13,8 @@ use crate::tb::crc::masked_crc32c;
 const HEADER_BYTES: usize = 12;
 /// Bytes of the checksum behind the payload.
 const FOOTER_BYTES: usize = 4;
+/// Headers that the reader remembers.
+const CHECKED_HEADERS: usize = 32;
 /// How much the reader asks for at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The longest payload that a reader takes unless told otherwise: 256 MiB, which is also the most
@@ -154,6 +156,9 @@ pub struct RecordReader<R> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Headers whose checksum was right, by their lengths: records of scalars have few lengths, and
+    /// equal bytes need not be checked again.
+    checked: [Option<[u8; HEADER_BYTES]>; CHECKED_HEADERS],
 }
 
 impl<R: Read> RecordReader<R> {
@@ -166,6 +171,7 @@ impl<R: Read> RecordReader<R> {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            checked: [None; CHECKED_HEADERS],
         }
     }
 
@@ -229,17 +235,22 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The payload's length, from a header that lies in the buffer.
-    fn checked_length(&self) -> Result<usize, RecordError> {
+    fn checked_length(&mut self) -> Result<usize, RecordError> {
         let offset = self.offset;
-        let length = &self.buffer[self.start..self.start + 8];
-        let expected = masked_crc32c(length);
-        let found = u32_at(&self.buffer, self.start + 8);
-        if found != expected {
-            return Err(RecordError::LengthChecksum {
-                offset,
-                found,
-                expected,
-            });
+        let mut header = [0; HEADER_BYTES];
+        header.copy_from_slice(&self.buffer[self.start..self.start + HEADER_BYTES]);
+        let checked = &mut self.checked[usize::from(header[0]) % CHECKED_HEADERS];
+        if *checked != Some(header) {
+            let expected = masked_crc32c(&header[..8]);
+            let found = u32_at(&header, 8);
+            if found != expected {
+                return Err(RecordError::LengthChecksum {
+                    offset,
+                    found,
+                    expected,
+                });
+            }
+            *checked = Some(header);
         }
         let low = u64::from(u32_at(&self.buffer, self.start));
         let high = u64::from(u32_at(&self.buffer, self.start + 4));
