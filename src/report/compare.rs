@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::report::measure::{counts_epochs, is_fraction};
 use crate::report::metric::{self, Best, Direction, Role};
 use crate::tb::{HParam, Point, Run};
 
@@ -224,13 +225,12 @@ fn reading(
 ) -> Option<Reading> {
     let points = run.scalars(series).ok()?;
     let point = choose(points)?;
-    let is_share = |point: &Point| point.value.is_nan() || (0.0..=1.0).contains(&point.value);
     Some(Reading {
         series: series.to_owned(),
         step: point.step,
         counts_epochs: counts_epochs(run, series, points),
         value: point.value,
-        is_fraction: metric::names_accuracy(series) && points.iter().all(is_share),
+        is_fraction: is_fraction(series, points),
     })
 }
 
@@ -239,21 +239,6 @@ fn best_point(points: &[Point], direction: Direction) -> Option<&Point> {
     let order =
         |one: &&Point, other: &&Point| direction.best_first(one.value.into(), other.value.into());
     points.iter().min_by(order)
-}
-
-/// `cnn-tb train` logs by epochs completed in the children `train` and `validation`, and says in
-/// its settings how many there are to be.
-fn counts_epochs(run: &Run, series: &str, points: &[Point]) -> bool {
-    let Some(HParam::Number(epochs)) = run.hparams().get("epochs") else {
-        return false;
-    };
-    let is_child = ["train/", "validation/"]
-        .iter()
-        .any(|child| series.starts_with(child));
-    is_child
-        && points
-            .last()
-            .is_some_and(|last| last.step as f64 <= *epochs)
 }
 
 fn elapsed_secs(run: &Run) -> Option<f64> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::report::measure::Measure;
+use crate::report::measure::{Measure, is_fraction};
 use crate::report::metric::Direction;
 use crate::tb::writer::is_being_written;
 use crate::tb::{HParam, Point, Run, SessionStatus};
@@ -117,7 +117,10 @@ pub fn row(run: &Run, name: &str, measure: Option<&Measure>) -> Row {
         name: name.to_owned(),
         path: run.path().to_owned(),
         best: measure.and_then(|measure| measure.point(run)).cloned(),
-        is_fraction: measure.is_some_and(|measure| is_fraction(measure, run)),
+        is_fraction: measure.is_some_and(|measure| {
+            let points = run.scalars(&measure.series).unwrap_or_default();
+            is_fraction(&measure.series, points)
+        }),
         points: run.scalar_series().map(|(_, points)| points.len()).sum(),
         bytes: run.bytes(),
         last_step: last.map(|point| point.step).max(),
@@ -125,12 +128,6 @@ pub fn row(run: &Run, name: &str, measure: Option<&Measure>) -> Row {
         status: Status::of(run),
         hparams: run.hparams().clone(),
     }
-}
-
-fn is_fraction(measure: &Measure, run: &Run) -> bool {
-    let within = |point: &Point| point.value.is_nan() || (0.0..=1.0).contains(&point.value);
-    let points = run.scalars(&measure.series).unwrap_or_default();
-    crate::report::metric::names_accuracy(&measure.series) && points.iter().all(within)
 }
 
 /// Puts rows in order; `direction` says which values of the measure are the better ones.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::report::metric::{Best, Direction, Role};
-use crate::tb::{Point, Run};
+use crate::report::metric::{Best, Direction, Role, names_accuracy};
+use crate::tb::{HParam, Point, Run};
 
 /// A series that runs are ranked by.
 ///
@@ -73,6 +73,25 @@ impl Measure {
             .iter()
             .min_by(|one, other| direction.best_first(f64::from(one.value), f64::from(other.value)))
     }
+}
+
+/// Whether the points of `series` are shares of 1: it is named an accuracy and stays within 0 and 1.
+pub fn is_fraction(series: &str, points: &[Point]) -> bool {
+    let is_share = |point: &Point| point.value.is_nan() || (0.0..=1.0).contains(&point.value);
+    names_accuracy(series) && points.iter().all(is_share)
+}
+
+/// Whether the steps of `series` count epochs. `cnn-tb train` logs by epochs completed in the children
+/// `train` and `validation`, and says in its settings how many there are to be.
+pub fn counts_epochs(run: &Run, series: &str, points: &[Point]) -> bool {
+    let Some(HParam::Number(epochs)) = run.hparams().get("epochs") else {
+        return false;
+    };
+    let is_child = ["train/", "validation/"]
+        .iter()
+        .any(|child| series.starts_with(child));
+    let last = points.last();
+    is_child && last.is_some_and(|last| last.step as f64 <= *epochs)
 }
 
 /// The names of all scalars of `runs`.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::metric::{Role, names_accuracy};
+use crate::report::measure::{counts_epochs, is_fraction};
+use crate::report::metric::Role;
 use crate::report::plot::band::{self, Spread};
 use crate::report::plot::label::label;
 use crate::report::plot::layout::{self, Size};
@@ -10,7 +11,6 @@ use crate::report::plot::raster::{self, PictureError};
 use crate::report::plot::scale::is_usable;
 use crate::report::plot::smoothing::smoothed;
 use crate::report::plot::{svg, terminal};
-use crate::tb::run::HParam;
 use crate::tb::{Point, Run};
 
 /// What stands along the horizontal axis.
@@ -241,9 +241,11 @@ impl Chart {
 }
 
 fn curve(name: &str, run: &Run, source: &Source, options: &Options) -> Curve {
-    let is_share = |point: &Point| point.value.is_nan() || (0.0..=1.0).contains(&point.value);
-    let is_fraction = names_accuracy(&source.series) && source.points.iter().all(is_share);
-    let factor = if is_fraction { 100.0 } else { 1.0 };
+    let factor = if is_fraction(&source.series, source.points) {
+        100.0
+    } else {
+        1.0
+    };
     let start = run.wall_times().map_or(0.0, |(first, _)| first);
     let x = |point: &Point| match options.x {
         Horizontal::Step => point.step as f64,
@@ -269,14 +271,6 @@ fn curve(name: &str, run: &Run, source: &Source, options: &Options) -> Curve {
         true => (with_x(&smoothed(&values, options.smoothing)), raw),
         false => (raw, Vec::new()),
     };
-    let epochs = match run.hparams().get("epochs") {
-        Some(HParam::Number(epochs)) => Some(*epochs),
-        _ => None,
-    };
-    let is_child = ["train/", "validation/"]
-        .iter()
-        .any(|child| source.series.starts_with(child));
-    let last = source.points.last().map(|point| point.step as f64);
     Curve {
         run: name.to_owned(),
         series: source.series.clone(),
@@ -287,10 +281,7 @@ fn curve(name: &str, run: &Run, source: &Source, options: &Options) -> Curve {
         band: Vec::new(),
         left_out,
         factor,
-        counts_epochs: is_child
-            && epochs
-                .zip(last)
-                .is_some_and(|(epochs, last)| last <= epochs),
+        counts_epochs: counts_epochs(run, &source.series, source.points),
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// The debiased exponential moving average that TensorBoard draws for a smoothing of `weight`,
 /// which is taken into 0..=1: `classicSmoothing` in
-/// `tensorboard/webapp/widgets/line_chart_v2/data_transformer.ts` at commit 70b76c92.
+/// `tensorboard/webapp/widgets/line_chart_v2/data_transformer.ts` at commit 412c86e5.
 ///
 /// What is not finite stays as it is and does not count; a constant series stays as it is too.
 /// TensorBoard smooths the points that it has kept of a series; here all are there.
