@@ -271,8 +271,9 @@ fn recipe(start: &Start<'_>) -> String {
         0 => String::new(),
         pixels => format!(", shift {pixels}"),
     };
+    let network = start.config.network_name();
     let mut text = format!(
-        "article network, {parameters} parameters · {optimizer} · batch {batch_size}{shift} · \
+        "{network} network, {parameters} parameters · {optimizer} · batch {batch_size}{shift} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {
