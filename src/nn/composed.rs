@@ -42,6 +42,19 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
         .squeeze(D::Minus1)
 }
 
+/// As [`crate::nn::avg_pool2d`]: a convolution of each channel with equal weights, since candle's
+/// `avg_pool2d` has no gradient for windows that overlap, and a wrong one where a window was left out.
+pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    let (images, channels, height, width) = input.dims4()?;
+    let window = (1, 1, kernel_size, kernel_size);
+    let weight = Tensor::ones(window, input.dtype(), input.device())?;
+    let weight = (weight / (kernel_size * kernel_size) as f64)?;
+    let planes = input.reshape((images * channels, 1, height, width))?;
+    let output = planes.conv2d(&weight, 0, stride, 1, 1)?;
+    let (_, _, height, width) = output.dims4()?;
+    output.reshape((images, channels, height, width))
+}
+
 /// As [`crate::nn::relu`].
 pub fn relu(input: &Tensor) -> Result<Tensor> {
     let negative = input.detach().lt(0.0)?;

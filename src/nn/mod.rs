@@ -31,6 +31,6 @@ pub use optimizer::{
 };
 pub(crate) use parameters::load_vars;
 pub use parameters::{Init, Parameters};
-pub use pool::max_pool2d;
+pub use pool::{avg_pool2d, max_pool2d};
 pub use relu::relu;
 pub use schedule::Schedule;
