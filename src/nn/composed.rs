@@ -3,6 +3,8 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
+use crate::nn::BatchStats;
+
 /// As [`crate::nn::convolve`].
 pub fn convolve(
     input: &Tensor,
@@ -53,6 +55,53 @@ pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
     let output = planes.conv2d(&weight, 0, stride, 1, 1)?;
     let (_, _, height, width) = output.dims4()?;
     output.reshape((images, channels, height, width))
+}
+
+/// As [`crate::nn::batch_norm_train`].
+pub fn batch_norm_train(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+) -> Result<(Tensor, BatchStats)> {
+    let all_but_channels: Vec<usize> = (0..input.rank()).filter(|dim| *dim != 1).collect();
+    let mean = input.mean_keepdim(all_but_channels.clone())?;
+    let deviation = input.broadcast_sub(&mean)?;
+    let variance = deviation.sqr()?.mean_keepdim(all_but_channels)?;
+    let output = deviation
+        .broadcast_div(&(&variance + eps)?.sqrt()?)?
+        .broadcast_mul(&per_channel(weight, input)?)?
+        .broadcast_add(&per_channel(bias, input)?)?;
+    let flat = |x: &Tensor| x.detach().flatten_all();
+    let count = input.elem_count() / weight.elem_count().max(1);
+    let stats = BatchStats::new(flat(&mean)?, flat(&variance)?, count);
+    Ok((output, stats))
+}
+
+/// As [`crate::nn::batch_norm_eval`].
+pub fn batch_norm_eval(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let dtype = input.dtype();
+    let mean = mean.detach().to_dtype(dtype)?;
+    let deviation = (variance.detach().to_dtype(dtype)? + eps)?.sqrt()?;
+    input
+        .broadcast_sub(&per_channel(&mean, input)?)?
+        .broadcast_div(&per_channel(&deviation, input)?)?
+        .broadcast_mul(&per_channel(weight, input)?)?
+        .broadcast_add(&per_channel(bias, input)?)
+}
+
+/// One number for each channel, in a shape that goes with `input`'s.
+fn per_channel(numbers: &Tensor, input: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; input.rank()];
+    shape[1] = numbers.elem_count();
+    numbers.reshape(shape)
 }
 
 /// As [`crate::nn::relu`].

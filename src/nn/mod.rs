@@ -6,6 +6,7 @@
 //! several times as fast as candle's and give the same bits for any number of threads.
 
 mod article;
+mod batch_norm;
 pub mod composed;
 mod conv;
 mod conv_pool;
@@ -20,6 +21,7 @@ mod schedule;
 mod slice;
 
 pub use article::Article;
+pub use batch_norm::{BatchNorm, BatchStats, batch_norm, batch_norm_eval, batch_norm_train};
 pub use conv::{Conv2d, conv2d, convolve};
 pub use conv_pool::conv_pool_relu;
 pub use kernel::simd::{InstructionSet, NotAvailable};
