@@ -4,6 +4,7 @@
 use candle_core::{D, Result, Tensor, bail};
 
 use crate::nn::BatchStats;
+use crate::nn::dropout::mask;
 
 /// As [`crate::nn::convolve`].
 pub fn convolve(
@@ -102,6 +103,14 @@ fn per_channel(numbers: &Tensor, input: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; input.rank()];
     shape[1] = numbers.elem_count();
     numbers.reshape(shape)
+}
+
+/// As [`crate::nn::dropout`].
+pub fn dropout(input: &Tensor, rate: f64, keys: &[u64]) -> Result<Tensor> {
+    let row_len = input.elem_count() / keys.len().max(1);
+    let factors = keys.iter().flat_map(|key| mask(rate, *key).take(row_len));
+    let factors = Tensor::from_iter(factors, input.device())?.to_dtype(input.dtype())?;
+    input * factors.reshape(input.shape())?
 }
 
 /// As [`crate::nn::relu`].
