@@ -284,6 +284,7 @@ mod tests {
                 kernel_size,
                 padding: kernel_size / 2,
                 stride: 1,
+                instruction_set: InstructionSet::Portable,
             };
             let pool = Pool {
                 height,
