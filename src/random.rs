@@ -15,6 +15,9 @@ pub enum Purpose {
     /// How far a training image is moved; the index is the epoch in the upper half and the image
     /// in the lower.
     Shift = 3,
+    /// Which numbers dropout sets to 0. Keys of masks come from it, with a layer and then with epoch
+    /// and image as for a shift, and from such a key the mask, with the index 0.
+    Dropout = 4,
 }
 
 /// A stream of random numbers.
@@ -55,6 +58,11 @@ impl Stream {
         }
         self.used += 1;
         self.block[self.used - 1]
+    }
+
+    /// 64 uniformly distributed bits.
+    pub fn next_u64(&mut self) -> u64 {
+        u64::from(self.next_u32()) << 32 | u64::from(self.next_u32())
     }
 
     /// A whole number in `0..bound`, without bias (Lemire, "Fast Random Integer Generation in an

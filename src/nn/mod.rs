@@ -5,9 +5,11 @@
 //! [`candle_nn::Optimizer`]s. On the CPU, f32 tensors go through our own kernels, which are
 //! several times as fast as candle's and give the same bits for any number of threads.
 
+mod batch_norm;
 pub mod composed;
 mod conv;
 mod conv_pool;
+mod dropout;
 mod kernel;
 mod linear;
 mod loss;
@@ -19,8 +21,10 @@ mod relu;
 mod schedule;
 mod slice;
 
+pub use batch_norm::{BatchNorm, BatchStats, batch_norm, batch_norm_eval, batch_norm_train};
 pub use conv::{Conv2d, conv2d, convolve};
 pub use conv_pool::conv_pool_relu;
+pub use dropout::{dropout, dropout_keys};
 pub use kernel::simd::{InstructionSet, NotAvailable};
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
@@ -33,6 +37,6 @@ pub use optimizer::{
 };
 pub(crate) use parameters::load_vars;
 pub use parameters::{Init, Parameters};
-pub use pool::max_pool2d;
+pub use pool::{avg_pool2d, max_pool2d};
 pub use relu::relu;
 pub use schedule::Schedule;
