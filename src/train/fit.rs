@@ -8,8 +8,8 @@ use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset, Shift};
 use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Network, NotAvailable, OptimizerState, Parameters, PlanError,
-    Sgd, SgdConfig, StepParts, add_parts, clip_grad_norm,
+    self, Adam, AdamConfig, AdamW, Network, NotAvailable, OptimizerState, Parameters, Plan,
+    PlanError, Sgd, SgdConfig, StepParts, add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate_logits};
@@ -219,6 +219,7 @@ fn run<O: StepParts + OptimizerState>(
         width,
         cause,
     })?;
+    check_batches(config, &plan, dataset.train().len())?;
     let network = Network::new(&plan, parameters.builder(&device))?;
     let vars = parameters.vars_in_order();
     let mut optimizer = optimizer(vars.clone())?;
@@ -406,6 +407,21 @@ fn run<O: StepParts + OptimizerState>(
         test: Some(test),
         stopped,
     })
+}
+
+/// Holds that no batch has a single image where the network normalises by the batch alone.
+fn check_batches(config: &Config, plan: &Plan, images: usize) -> Result<(), ConfigError> {
+    let last = images % config.batch_size;
+    let is_single = last == 1 || config.batch_size == 1;
+    match plan.needs_two_images() && is_single {
+        true => Err(ConfigError {
+            setting: "batch_size",
+            found: config.batch_size.to_string(),
+            expected: "one that leaves no batch with a single image, which has no variance to \
+                       normalise by (batch_norm after a linear layer)",
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Whether none of the last `patience` epochs had a lower validation loss than all before it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, Unexpected, Visitor};
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One layer of a network, as a table `[[layers]]` in `config.toml` describes it.

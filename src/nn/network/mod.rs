@@ -7,9 +7,12 @@ mod plan;
 use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
-use candle_nn::{Conv2dConfig, Module, VarBuilder};
+use candle_nn::{BatchNormConfig, Conv2dConfig, Module, ModuleT as _, VarBuilder};
 
-use crate::nn::{Conv2d, Linear, conv_pool_relu, conv2d, linear, max_pool2d, relu};
+use crate::nn::{
+    BatchNorm, BatchStats, Conv2d, Linear, avg_pool2d, batch_norm, conv_pool_relu, conv2d, dropout,
+    linear, max_pool2d, relu,
+};
 
 pub use layer::{Layer, Padding};
 pub use named::NamedNetwork;
@@ -17,7 +20,8 @@ pub use plan::{OutputShape, Plan, PlanError, PlannedLayer};
 
 /// A network: layers one after the other, with their parameters.
 ///
-/// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). Its parameters
+/// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). As a [`Module`] it
+/// evaluates; training goes through [`forward_train`](Self::forward_train). Its parameters
 /// are named after the layers of its [`Plan`], as `conv1.weight`, and have PyTorch's shapes.
 /// Convolution, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`].
 ///
@@ -46,8 +50,11 @@ pub struct Network {
 #[derive(Clone, Debug)]
 enum Op {
     Conv(Conv2d),
+    BatchNorm(BatchNorm),
     Relu,
     MaxPool { size: usize, stride: usize },
+    AvgPool { size: usize, stride: usize },
+    Dropout { rate: f64 },
     Linear(Linear),
 }
 
@@ -70,7 +77,51 @@ impl Network {
         &self.plan
     }
 
-    /// What the layers give for `images`, in order: those that are computed at once, and what comes
+    /// A forward pass in training: the logits, and the statistics of each batch normalisation, for
+    /// [`update`](Self::update). Nothing is changed, so that parts of a batch may run side by side.
+    ///
+    /// `keys` gives one key for each image of the batch, for the dropout that is the layer of this
+    /// index: see [`dropout_keys`](crate::nn::dropout_keys).
+    ///
+    /// # Errors
+    /// Images of other sizes than the plan's; a single image, where a batch normalisation has but one
+    /// number of each feature then; what the device says.
+    pub fn forward_train(
+        &self,
+        images: &Tensor,
+        keys: impl Fn(usize) -> Vec<u64>,
+    ) -> Result<(Tensor, Vec<BatchStats>)> {
+        let mut statistics = Vec::new();
+        let mut x = images.clone();
+        for step in &self.steps {
+            x = match &self.ops[step.clone()] {
+                [Op::Dropout { rate }] => dropout(&x, *rate, &keys(step.start))?,
+                [Op::BatchNorm(layer)] => {
+                    let (output, of_batch) = layer.forward_with_stats(&x)?;
+                    statistics.push(of_batch);
+                    output
+                }
+                _ => self.step(step, &x)?,
+            };
+        }
+        Ok((x, statistics))
+    }
+
+    /// Moves the running statistics of each batch normalisation towards those of a batch, as
+    /// [`forward_train`](Self::forward_train) gives them.
+    ///
+    /// # Errors
+    /// Statistics of another network.
+    pub fn update(&self, statistics: &[BatchStats]) -> Result<()> {
+        let layers = self.ops.iter().filter_map(|op| match op {
+            Op::BatchNorm(layer) => Some(layer),
+            _ => None,
+        });
+        let mut pairs = layers.zip(statistics);
+        pairs.try_for_each(|(layer, of_batch)| layer.update(of_batch))
+    }
+
+    /// What the layers give for `images` in evaluation, in order: those that are computed at once, and what comes
     /// out of the last of them.
     ///
     /// # Errors
@@ -132,24 +183,35 @@ impl Op {
                 };
                 Op::Conv(conv2d(channels, out, kernel, config, vb)?)
             }
+            Layer::BatchNorm {} => {
+                Op::BatchNorm(batch_norm(channels, BatchNormConfig::default(), vb)?)
+            }
             Layer::Relu {} => Op::Relu,
             Layer::MaxPool { size, stride } => Op::MaxPool {
                 size,
                 stride: stride.unwrap_or(size),
             },
+            Layer::AvgPool { size, stride } => Op::AvgPool {
+                size,
+                stride: stride.unwrap_or(size),
+            },
+            Layer::Dropout { rate } => Op::Dropout { rate },
             Layer::Linear { .. } => {
                 let (features, units) = (planned.input.count(), planned.output.count());
                 Op::Linear(linear(features, units, vb)?)
             }
-            ref other => bail!("{} is not there yet", other.kind()),
         })
     }
 
+    /// In evaluation.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Op::Conv(conv) => conv.forward(x),
+            Op::BatchNorm(layer) => layer.forward_t(x, false),
             Op::Relu => relu(x),
             Op::MaxPool { size, stride } => max_pool2d(x, *size, *stride),
+            Op::AvgPool { size, stride } => avg_pool2d(x, *size, *stride),
+            Op::Dropout { .. } => Ok(x.clone()),
             Op::Linear(linear) => linear.forward(x),
         }
     }

@@ -168,6 +168,14 @@ impl Plan {
         self.layers.iter().map(|layer| layer.parameters).sum()
     }
 
+    /// Whether a batch of one image has no variance that it could be normalised by: there is a batch
+    /// normalisation of single numbers.
+    pub fn needs_two_images(&self) -> bool {
+        self.layers.iter().any(|layer| {
+            layer.layer == Layer::BatchNorm {} && layer.input.count() == layer.input.sizes()[0]
+        })
+    }
+
     /// Products that convolutions and fully connected layers add up for one image.
     pub fn multiply_adds(&self) -> u64 {
         let layers = self.layers.iter();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Var;
+
 use crate::nn::{Layer, OutputShape, Padding, Parameters, Plan, PlannedLayer};
 use crate::tb::{Graph, Node};
 
@@ -26,14 +28,18 @@ pub fn graph(parameters: &Parameters, plan: &Plan) -> Result<Graph, LogError> {
         .iter()
         .map(|layer| (&*layer.name, box_of(layer)));
     let boxes: BTreeMap<&str, String> = boxes.collect();
-    for (name, var) in parameters.named() {
-        let (layer, of_layer) = name.rsplit_once('.').unwrap_or(("", &name));
+    let node = |name: &str, var: &Var, op: &str| {
+        let (layer, of_layer) = name.rsplit_once('.').unwrap_or(("", name));
         let inside = boxes.get(layer).map_or(layer, String::as_str);
         let sizes: Vec<i64> = var.dims().iter().map(|size| *size as i64).collect();
-        let node = Node::new(format!("{inside}/{of_layer}"), "Parameter")
-            .output_shape(sizes)
-            .attribute("parameters", var.elem_count() as i64);
-        nodes.push(node);
+        Node::new(format!("{inside}/{of_layer}"), op).output_shape(sizes)
+    };
+    for (name, var) in parameters.named() {
+        let count = var.elem_count() as i64;
+        nodes.push(node(&name, &var, "Parameter").attribute("parameters", count));
+    }
+    for (name, var) in parameters.named_buffers() {
+        nodes.push(node(&name, &var, "Buffer"));
     }
     let names = op_names(plan, op_label);
     let mut before = IMAGES.to_owned();
@@ -99,7 +105,11 @@ fn op(layer: &PlannedLayer, name: &str, before: String) -> Node {
             let node = node(&kind).input(before).attribute("ksize", sides(size));
             node.attribute("strides", sides(stride.unwrap_or(size)))
         }
-        Layer::BatchNorm {} => node("BatchNorm").input(before).inputs(parameters),
+        Layer::BatchNorm {} => {
+            let running = ["mean", "var"].map(|of| format!("{inside}/running_{of}"));
+            let node = node("BatchNorm").input(before).inputs(parameters);
+            node.inputs(running)
+        }
         Layer::Relu {} => node("Relu").input(before),
         Layer::Dropout { rate } => node("Dropout").input(before).attribute("rate", rate),
         Layer::Linear { .. } => node("MatMul").input(before).inputs(parameters),
