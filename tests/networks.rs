@@ -362,7 +362,7 @@ fn what_is_planned_is_what_is_computed() {
                     prop_assert!(furthest.to_scalar::<f32>().unwrap() < 1e-3, "{:?}", layers);
                 }
                 let logits = network.forward(&images).unwrap();
-            prop_assert_eq!(logits.dims(), [2, classes]);
+                prop_assert_eq!(logits.dims(), [2, classes]);
                 Ok(())
             },
         )
