@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::run_dir::argument;
 use super::{End, Report, Times};
-use crate::cli::output::{escape, print};
+use crate::cli::output::{escape, print, warn};
 use crate::cli::units::{duration, loss, percent, rough_duration, thousands};
 
 /// How often the bar's numbers are written anew.
@@ -151,6 +151,10 @@ impl Report for Terminal {
             .set_prefix(self.count((epoch.epoch + 1).min(self.epochs)));
         self.present = Present::new();
         Ok(())
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.bar.suspend(|| warn(text));
     }
 
     fn end(&mut self, end: &End<'_>) -> io::Result<()> {
