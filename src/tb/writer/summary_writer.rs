@@ -881,7 +881,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_a_writer() {
+    fn threads_share_a_writer_and_each_tag_keeps_its_order() {
         let logdir = tempfile::tempdir().unwrap();
         let writer = options().create(logdir.path()).unwrap();
         std::thread::scope(|scope| {
@@ -896,7 +896,14 @@ mod tests {
                 });
             }
         });
-        assert_eq!(events(logdir.path()).len(), 1001);
+        let events = events(logdir.path());
+        assert_eq!(events.len(), 1001);
+        for thread in 0..4 {
+            let tag = format!("tag{thread}");
+            let is_own = |event: &&Event| values(event).iter().any(|value| value.tag == tag);
+            let steps = events.iter().filter(is_own).map(|event| event.step);
+            assert!(steps.eq(0..250), "{tag}");
+        }
     }
 
     /// A device that is always full.
