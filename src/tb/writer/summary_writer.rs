@@ -263,7 +263,7 @@ impl SummaryWriter {
     }
 
     /// Hands all that was logged to the system, here and in the children; with
-    /// [`Durability::Synced`], to the disk.
+    /// [`Durability::Synced`](crate::tb::writer::Durability::Synced), to the disk.
     ///
     /// # Errors
     /// [`WriteError::Io`], the first of them.
