@@ -15,6 +15,8 @@ pub enum Purpose {
     /// How far a training image is moved; the index is the epoch in the upper half and the image
     /// in the lower.
     Shift = 3,
+    /// How a training image is turned and scaled; the index is as for [`Purpose::Shift`].
+    Affine = 4,
 }
 
 /// A stream of random numbers.

@@ -263,7 +263,10 @@ fn however_often_it_is_killed_a_training_ends_the_same() {
     let mut moments = Moments(20);
     for (name, flags) in [
         ("adam", "--lr 0.01"),
-        ("sgd", "--lr 0.01 --optimizer sgd --clip-norm 2"),
+        (
+            "sgd",
+            "--lr 0.01 --optimizer sgd --clip-norm 2 --rotation 10",
+        ),
         ("stopped", "--lr 1e-30 --early-stopping 6"),
     ] {
         let dir = Dir::new();
@@ -413,6 +416,10 @@ fn other_settings_data_and_places_are_refused() {
         (
             "--clip-norm 2",
             "a was begun with other settings: clip_norm was none, is now 2.0\n",
+        ),
+        (
+            "--rotation 10",
+            "a was begun with other settings: rotation was none, is now 10.0\n",
         ),
         ("--preset article", "a was begun with other settings: "),
     ] {

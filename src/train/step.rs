@@ -5,7 +5,7 @@ use candle_core::{Device, Result};
 use candle_nn::Module;
 use rayon::prelude::*;
 
-use crate::data::{Shift, Split};
+use crate::data::{Augmentation, Split};
 use crate::nn::{count_correct, cross_entropy};
 use crate::train::evaluate::{Sum, tensors};
 
@@ -15,8 +15,8 @@ pub struct Step<'a, M> {
     pub network: &'a M,
     /// The images.
     pub split: &'a Split,
-    /// How they are moved.
-    pub shift: Shift,
+    /// How they are changed at random.
+    pub augmentation: Augmentation,
     /// Where they are computed.
     pub device: &'a Device,
 }
@@ -47,7 +47,8 @@ impl<M: Module + Sync> Step<'_, M> {
 
     /// The gradients of a part of a batch.
     fn part(&self, indices: &[u32], batch: usize) -> Result<(GradStore, Sum)> {
-        let (images, labels) = tensors(self.split, indices, Some(self.shift), self.device)?;
+        let augmentation = Some(&self.augmentation);
+        let (images, labels) = tensors(self.split, indices, augmentation, self.device)?;
         let logits = self.network.forward(&images)?; // (N, classes)
         let loss = cross_entropy(&logits, &labels)?;
         let share = indices.len() as f64 / batch as f64;

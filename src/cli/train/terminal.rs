@@ -243,7 +243,6 @@ fn recipe(start: &Start<'_>) -> String {
         schedule,
         learning_rate,
         batch_size,
-        shift,
         seed,
         device,
         instruction_set,
@@ -271,12 +270,9 @@ fn recipe(start: &Start<'_>) -> String {
         1 => "1 thread".to_owned(),
         threads => format!("{threads} threads"),
     };
-    let shift = match shift {
-        0 => String::new(),
-        pixels => format!(", shift {pixels}"),
-    };
+    let augmentation = augmentation(start.config);
     let mut text = format!(
-        "article network, {parameters} parameters · {optimizer} · batch {batch_size}{shift} · \
+        "article network, {parameters} parameters · {optimizer} · batch {batch_size}{augmentation} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {
@@ -284,6 +280,21 @@ fn recipe(start: &Start<'_>) -> String {
     }
     if let Some(set) = instruction_set {
         text.push_str(&format!(" · {}", set.name()));
+    }
+    text
+}
+
+/// `, shift 1, rotation 10°, scaling 0.1`, without what is 0.
+fn augmentation(config: &Config) -> String {
+    let mut text = String::new();
+    for (name, most, unit) in [
+        ("shift", f64::from(config.shift), ""),
+        ("rotation", config.rotation, "°"),
+        ("scaling", config.scaling, ""),
+    ] {
+        if most != 0.0 {
+            text.push_str(&format!(", {name} {most}{unit}"));
+        }
     }
     text
 }

@@ -1,5 +1,6 @@
 //! The observer that logs a training for TensorBoard.
 
+mod augmented_images;
 mod classes;
 mod confusion_map;
 mod curves;
@@ -31,6 +32,7 @@ use crate::train::{
     Batch, Epoch, Finish, Observer, Predictions, PredictionsError, Snapshot, Start, Stopped,
 };
 
+use self::augmented_images::augmented_images;
 use self::confusion_map::confusion_map;
 use self::error::LogError;
 pub use self::groups::Groups;
@@ -204,6 +206,9 @@ impl TensorBoard {
         self.look(snapshot, 0)?;
         if self.groups.images {
             let dataset = snapshot.dataset;
+            if let Some(grid) = augmented_images(dataset.train(), start.config)? {
+                self.run.add_image("samples/augmented", &grid, 0)?;
+            }
             let split = dataset.validation();
             (self.samples).restore(split, dataset.classes(), start.notes)?;
         }
