@@ -11,8 +11,8 @@ use candle_core::{Device, Module, Result, Tensor, Var};
 use candle_nn::{AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, SGD};
 use cnn_tb::data::{Augmentation, Batches, Split};
 use cnn_tb::nn::{
-    Adam, AdamConfig, Article, Init, Parameters, Sgd, SgdConfig, affine, conv_pool_relu,
-    cross_entropy,
+    Adam, AdamConfig, Init, NamedNetwork, Network, Parameters, Plan, Sgd, SgdConfig, affine,
+    conv_pool_relu, cross_entropy,
 };
 use criterion::{BenchmarkId, Criterion};
 
@@ -150,7 +150,9 @@ fn step(
 /// The article's network's parameters with their gradients.
 fn network_grads() -> Result<(Vec<Var>, GradStore)> {
     let parameters = Parameters::new(0, Init::Layers);
-    let network = Article::new(28, 28, CLASSES, parameters.builder(&Device::Cpu))?;
+    let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 28, 28], CLASSES);
+    let plan = plan.map_err(candle_core::Error::wrap)?;
+    let network = Network::new(&plan, parameters.builder(&Device::Cpu))?;
     let logits = network.forward(&normal(&[BATCH_SIZE, 1, 28, 28])?)?;
     let grads = cross_entropy(&logits, &labels()?)?.backward()?;
     Ok((parameters.vars_in_order(), grads))

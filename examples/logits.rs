@@ -11,7 +11,7 @@ use std::error::Error;
 
 use candle_core::{Device, Module, Tensor};
 use cnn_tb::data::Dataset;
-use cnn_tb::nn::{Article, Init, Parameters};
+use cnn_tb::nn::{Init, NamedNetwork, Network, Parameters, Plan};
 use serde_json::json;
 
 const IMAGES: usize = 100;
@@ -23,7 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let parameters = Parameters::new(0, Init::Layers);
     let builder = parameters.builder(&Device::Cpu);
-    let network = Article::new(height, width, dataset.classes(), builder)?;
+    let layers = NamedNetwork::Article.layers();
+    let plan = Plan::new(&layers, [1, height, width], dataset.classes())?;
+    let network = Network::new(&plan, builder)?;
     parameters.load(&std::fs::read(path)?)?;
 
     let test = dataset.test()?;

@@ -17,6 +17,9 @@ pub enum Purpose {
     Shift = 3,
     /// How a training image is turned and scaled; the index is as for [`Purpose::Shift`].
     Affine = 4,
+    /// Which numbers dropout sets to 0. Keys of masks come from it, with a layer and then with epoch
+    /// and image as for a shift, and from such a key the mask, with the index 0.
+    Dropout = 5,
 }
 
 /// A stream of random numbers.
@@ -57,6 +60,11 @@ impl Stream {
         }
         self.used += 1;
         self.block[self.used - 1]
+    }
+
+    /// 64 uniformly distributed bits.
+    pub fn next_u64(&mut self) -> u64 {
+        u64::from(self.next_u32()) << 32 | u64::from(self.next_u32())
     }
 
     /// A whole number in `0..bound`, without bias (Lemire, "Fast Random Integer Generation in an

@@ -286,3 +286,29 @@ fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
         assert_eq!(output.status.code(), Some(2));
     }
 }
+
+#[test]
+fn another_network_is_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    write_data(&path.join("data"), 16, 3);
+    let train = "train --data data --batch-size 20 --epochs 2 --log none --json";
+    for network in ["lenet5", "deep"] {
+        let train = format!("{train} --network {network} --logdir {network}");
+        let trained = output(&train, path);
+        let last = stdout(&trained).lines().last().unwrap();
+        let result: Value = serde_json::from_str(last).unwrap();
+        let eval = output(&format!("eval {network} --json"), path);
+        assert_eq!((stderr(&eval), eval.status.code()), ("", Some(0)));
+        let eval: Value = serde_json::from_str(stdout(&eval)).unwrap();
+        for key in ["accuracy", "loss"] {
+            let expected = result["test"][key].as_f64().unwrap();
+            assert!(close(&eval[key], expected), "{network} {key}: {eval}");
+        }
+    }
+    write_data(&path.join("small"), 8, 3);
+    let eval = output("eval lenet5 --data small", path);
+    let expected =
+        "error: lenet5/config.toml: the network does not fit to images of 8x8: layer 4 (conv)";
+    assert!(stderr(&eval).starts_with(expected), "{eval:?}");
+}

@@ -7,8 +7,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Module, Optimizer as _};
 use cnn_tb::nn::{
-    Adam, AdamConfig, Article, Init, Parameters, affine, composed, conv_pool_relu, convolve,
-    cross_entropy, max_pool2d, relu,
+    Adam, AdamConfig, Init, NamedNetwork, Network, Parameters, Plan, affine, composed,
+    conv_pool_relu, convolve, cross_entropy, max_pool2d, relu,
 };
 use cnn_tb::random::{Purpose, Stream};
 
@@ -339,12 +339,11 @@ fn softmax_cross_entropy() {
     assert_eq!(loss.to_scalar::<f32>().unwrap(), 1000.0, "no overflow");
 }
 
-fn article(init: Init) -> (Article, Parameters) {
+fn article(init: Init) -> (Network, Parameters) {
     let parameters = Parameters::new(11, init);
-    (
-        Article::new(28, 28, 10, parameters.builder(CPU)).unwrap(),
-        parameters,
-    )
+    let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 28, 28], 10).unwrap();
+    let network = Network::new(&plan, parameters.builder(CPU)).unwrap();
+    (network, parameters)
 }
 
 /// The article's network from candle's own ops; parameters in the order of their names.

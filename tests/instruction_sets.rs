@@ -8,7 +8,8 @@ use candle_core::{Device, Module, Tensor};
 use candle_nn::Optimizer;
 use cnn_tb::data::Dataset;
 use cnn_tb::nn::{
-    Adam, AdamConfig, Article, Init, InstructionSet, Parameters, StepParts, cross_entropy,
+    Adam, AdamConfig, Init, InstructionSet, NamedNetwork, Network, Parameters, Plan, StepParts,
+    cross_entropy,
 };
 
 /// By how much weights may differ after [`STEPS`] steps, as stated in docs/architecture.md: sums
@@ -22,7 +23,8 @@ fn train(set: InstructionSet) -> (Vec<f32>, Vec<f32>) {
     assert_eq!(InstructionSet::current(), set);
     let mnist = Dataset::mnist().unwrap();
     let parameters = Parameters::new(1, Init::Article);
-    let network = Article::new(28, 28, 10, parameters.builder(&Device::Cpu)).unwrap();
+    let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 28, 28], 10).unwrap();
+    let network = Network::new(&plan, parameters.builder(&Device::Cpu)).unwrap();
     let mut adam = Adam::new(parameters.vars_in_order(), AdamConfig::default()).unwrap();
     let mut losses = Vec::new();
     for step in 0..STEPS {

@@ -6,7 +6,7 @@
 
 use candle_core::{Device, Module, Tensor};
 use cnn_tb::data::{Dataset, Picture};
-use cnn_tb::nn::{Article, count_correct};
+use cnn_tb::nn::{Network, count_correct};
 use cnn_tb::random::{Purpose, Stream};
 use cnn_tb::train::{Config, Observer, fit};
 
@@ -19,13 +19,14 @@ struct Blind;
 impl Observer for Blind {}
 
 /// A network that saw the training images once.
-fn trained(dataset: &Dataset) -> Article {
+fn trained(dataset: &Dataset) -> Network {
     let config = Config {
         epochs: 1,
         ..Config::default()
     };
     let outcome = fit(&config, dataset, &mut Blind).unwrap();
-    Article::new(SIDE, SIDE, 10, outcome.parameters.builder(&Device::Cpu)).unwrap()
+    let plan = config.plan(SIDE, SIDE, 10).unwrap();
+    Network::new(&plan, outcome.parameters.builder(&Device::Cpu)).unwrap()
 }
 
 /// A PNG file of the digit 2 to 20 times as large, somewhere in a picture of up to twice its size.
@@ -62,7 +63,7 @@ fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
 }
 
 /// How many of these images the network knows.
-fn right(network: &Article, images: &[u8], labels: &[u8]) -> usize {
+fn right(network: &Network, images: &[u8], labels: &[u8]) -> usize {
     let shape = (labels.len(), 1, SIDE, SIDE);
     let images = images.iter().map(|&pixel| f32::from(pixel) / 255.0);
     let images = Tensor::from_iter(images, &Device::Cpu).unwrap();

@@ -255,6 +255,22 @@ impl Moments {
     }
 }
 
+/// A network that remembers more than its parameters, and is trained with random numbers.
+const NETWORK: &str = r#"
+layers = [
+    { type = "conv", channels = 4, kernel = 3 },
+    { type = "batch_norm" },
+    { type = "relu" },
+    { type = "avg_pool" },
+    { type = "dropout", rate = 0.25 },
+    { type = "linear", units = 8 },
+    { type = "batch_norm" },
+    { type = "relu" },
+    { type = "dropout", rate = 0.5 },
+    { type = "linear" },
+]
+"#;
+
 const SMALL: &str = "--data data --batch-size 20 --lr 0.01";
 
 #[test]
@@ -268,8 +284,10 @@ fn however_often_it_is_killed_a_training_ends_the_same() {
             "--lr 0.01 --optimizer sgd --clip-norm 2 --rotation 10",
         ),
         ("stopped", "--lr 1e-30 --early-stopping 6"),
+        ("network", "--config net.toml --lr 0.01"),
     ] {
         let dir = Dir::new();
+        fs::write(dir.path("net.toml"), NETWORK).unwrap();
         let flags = format!("--data data --batch-size 20 --epochs {EPOCHS} {flags}");
         let began = Instant::now();
         dir.train(&format!("{flags} --logdir whole")).ended(0);

@@ -15,7 +15,7 @@ use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::proto::h_params_plugin_data::Data;
 use cnn_tb::tb::proto::summary::value;
 use cnn_tb::tb::proto::{Event, HParamsPluginData};
-use cnn_tb::tb::{EventReader, HParam, Logdir, Run, SessionStatus, SummaryWriter};
+use cnn_tb::tb::{EventReader, HParam, Kind, Logdir, Run, SessionStatus, SummaryWriter};
 use cnn_tb::train::{Config, OptimizerKind, Preset, Schedule};
 use prost::Message as _;
 use serde_json::Value;
@@ -687,6 +687,10 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
     fs::write(dir.path("file"), "text").unwrap();
     fs::write(dir.path("bad.toml"), "epochs = 3\nepoch_size = 1\n").unwrap();
     fs::write(dir.path("zero.toml"), "epochs = 0").unwrap();
+    let conv = "epochs = 3\n\n[[layers]]\ntype = \"conv\"\nchannels = 3\n";
+    fs::write(dir.path("net.toml"), conv).unwrap();
+    let two = "network = \"deep\"\n[[layers]]\ntype = \"linear\"\n";
+    fs::write(dir.path("two.toml"), two).unwrap();
     dir.write_data("tiny", 3, 60);
     dir.write_data("damaged", 8, 60);
     let labels = dir.path("damaged/t10k-labels-idx1-ubyte");
@@ -789,6 +793,26 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "31,536,000 seconds, written as 90, 90s, 2m or 1h\n",
         ),
         ("--preset none", "[possible values: default, article]"),
+        ("--network vgg", "[possible values: article, lenet5, deep]"),
+        (
+            "--network lenet5",
+            "error: the network (lenet5) does not fit to images of 8x8: layer 4 (conv): windows of 5x5 \
+             do not fit into maps of 4x4; take smaller ones, or pool less before\n",
+        ),
+        (
+            "--config net.toml",
+            "error: net.toml, line 3: missing field `kernel`\n",
+        ),
+        (
+            "--config two.toml",
+            "error: network is deep; it must be left out beside [[layers]], which are a network of \
+             their own\n",
+        ),
+        (
+            "--network deep --batch-size 73",
+            "error: batch_size is 73; it must be one that leaves no batch with a single image, which \
+             has no variance to normalise by (batch_norm after a linear layer)\n",
+        ),
         (
             "--log everything",
             "[possible values: epochs, batches, settings, classes, gradients, images, ",
@@ -802,7 +826,11 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
         ("--config bad.toml --preset article", "cannot be used with"),
         ("--json --quiet", "cannot be used with"),
         ("--data none", "none: holds no train-images-idx3-ubyte"),
-        ("--data tiny", "needs images of at least 4x4, not 3x3"),
+        (
+            "--data tiny",
+            "error: the network (article) does not fit to images of 3x3: layer 5 (max_pool): windows \
+             of 2x2 do not fit into maps of 1x1; take smaller ones, or pool less before\n",
+        ),
         (
             "--data damaged",
             "error: damaged/t10k-labels-idx1-ubyte: cannot be read: invalid gzip header\n",
@@ -1270,4 +1298,106 @@ fn a_second_ctrl_c_stops_at_once() {
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!dir.exists("a/weights.safetensors"));
+}
+
+/// A network of one's own, with a layer of every kind.
+const NETWORK: &str = r#"epochs = 2
+
+[[layers]]
+type = "conv"
+channels = 4
+kernel = 3
+padding = 0
+
+[[layers]]
+type = "batch_norm"
+
+[[layers]]
+type = "relu"
+
+[[layers]]
+type = "max_pool"
+size = 2
+stride = 1
+
+[[layers]]
+type = "conv"
+channels = 3
+kernel = 3
+stride = 2
+
+[[layers]]
+type = "relu"
+
+[[layers]]
+type = "avg_pool"
+
+[[layers]]
+type = "dropout"
+rate = 0.2
+
+[[layers]]
+type = "linear"
+"#;
+
+#[test]
+fn a_network_of_ones_own_is_trained_and_shown() {
+    let dir = Dir::new();
+    fs::write(dir.path("net.toml"), NETWORK).unwrap();
+    let flags = "--config net.toml --data data --batch-size 20 --lr 0.01 --logdir own";
+    let finished = dir.train(flags).ended(0);
+    let expected = "own network, 184 parameters · Adam";
+    assert!(finished.stdout.contains(expected), "{}", finished.stdout);
+    let config = String::from_utf8(dir.read("own/config.toml")).unwrap();
+    let (_, layers) = NETWORK.split_once("\n\n").unwrap();
+    let layers = layers.replace("stride = 2\n", "stride = 2\npadding = \"same\"\n");
+    let layers = layers.replace("\"avg_pool\"\n", "\"avg_pool\"\nsize = 2\n");
+    assert!(config.ends_with(&layers), "{config}");
+
+    let run = dir.run("own");
+    let tags = |kind: Kind| -> Vec<String> {
+        let series = run.series().filter(|series| series.kind == kind);
+        series.map(|series| series.name).collect()
+    };
+    let mut dead = tags(Kind::Scalar);
+    dead.retain(|tag| tag.starts_with("relu_dead/"));
+    assert_eq!(dead, ["relu_dead/conv1", "relu_dead/conv2"]);
+    let mut histograms = tags(Kind::Histogram);
+    histograms.retain(|tag| !tag.starts_with("weight_gradients/"));
+    assert_eq!(
+        histograms,
+        [
+            "outputs/conv1/max_pool",
+            "outputs/conv2/avg_pool",
+            "outputs/fc1/logits",
+            "weights/bn1.bias",
+            "weights/bn1.weight",
+            "weights/conv1.bias",
+            "weights/conv1.weight",
+            "weights/conv2.bias",
+            "weights/conv2.weight",
+            "weights/fc1.bias",
+            "weights/fc1.weight",
+        ]
+    );
+    assert!(dir.exists("own/projector/conv2/00002/tensors.tsv"));
+
+    // The same network by flag is not the same run; replaced, nothing of the first one is left.
+    let finished = dir
+        .train(&format!("{flags} --network article --overwrite"))
+        .ended(0);
+    assert!(finished.stdout.contains("article network, "));
+    assert!(!dir.exists("own/projector/conv2"));
+    assert!(dir.exists("own/projector/fc1/00002/tensors.tsv"));
+}
+
+#[test]
+fn batches_of_two_and_three_images_are_normalised() {
+    let dir = Dir::new();
+    // Of 220 training images.
+    for size in [2, 7] {
+        let flags = format!("--data data --epochs 1 --batch-size {size} --network deep");
+        dir.train(&format!("{flags} --quiet --log none --logdir of{size}"))
+            .ended(0);
+    }
 }

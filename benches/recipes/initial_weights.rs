@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use cnn_tb::data::Dataset;
-use cnn_tb::nn::{Article, Init, Parameters};
+use cnn_tb::nn::{Init, NamedNetwork, Network, Parameters, Plan};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,12 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let parameters = Parameters::new(seed.parse()?, Init::Article);
     let builder = parameters.builder(&Device::Cpu);
-    Article::new(
-        dataset.height(),
-        dataset.width(),
-        dataset.classes(),
-        builder,
-    )?;
+    let image = [1, dataset.height(), dataset.width()];
+    let plan = Plan::new(&NamedNetwork::Article.layers(), image, dataset.classes())?;
+    Network::new(&plan, builder)?;
     parameters.save(&directory.join("weights.safetensors"))?;
 
     for (name, split) in [

@@ -8,6 +8,8 @@ mod eval;
 mod export;
 mod list;
 mod man;
+#[cfg(feature = "train")]
+mod network;
 mod output;
 mod plot;
 #[cfg(feature = "train")]
@@ -56,6 +58,8 @@ Examples:
 enum Command {
     #[cfg(feature = "train")]
     Train(Box<train::Args>),
+    #[cfg(feature = "train")]
+    Network(network::Args),
     #[cfg(feature = "train")]
     Eval(eval::Args),
     #[cfg(feature = "train")]
@@ -117,6 +121,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         }
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => train::run(*args),
+        #[cfg(feature = "train")]
+        Some(Command::Network(args)) => network::run(&args),
         #[cfg(feature = "train")]
         Some(Command::Eval(args)) => eval::run(&args),
         #[cfg(feature = "train")]

@@ -1,4 +1,4 @@
-//! `cnn-tb train`: trains the article's network and logs it for TensorBoard.
+//! `cnn-tb train`: trains a network and logs it for TensorBoard.
 
 mod cut_run;
 mod earlier_run;
@@ -6,7 +6,7 @@ mod interrupt;
 mod json;
 mod mishap;
 mod run_dir;
-mod settings;
+pub mod settings;
 mod surroundings;
 mod terminal;
 mod watch;
@@ -34,7 +34,7 @@ Examples:
   cnn-tb train --resume --logdir runs/exp1";
 
 const LONG_ABOUT: &str = "\
-Train the article's network and log it for TensorBoard
+Train a network and log it for TensorBoard
 
 Results go to standard output, progress and warnings to standard error. The run directory gets \
 config.toml (every setting), weights.safetensors (the last weights), event files, last.checkpoint \
@@ -53,6 +53,9 @@ training, and comes to the same weights and the same series as if nothing had; a
 begun anew. Settings are the run's; --threads may differ, and --epochs where the schedule is constant: \
 so a finished run is trained further. A finished run is left as it is, with exit code 0.
 
+The network is the article's, unless --network or the file of --config says another; cnn-tb network \
+prints its layers.
+
 With --json standard output has one object a line: `start` with the first training step, `epoch` \
 after each epoch, `result` at the end or, after Ctrl-C, `interrupted`. `config` has every setting. \
 Accuracy is a fraction. elapsed_secs counts from the start of the command; logging_secs is how much \
@@ -65,7 +68,7 @@ validation images; images_per_sec leaves evaluation out. `stopped` is null, \"ea
   {\"event\":\"result\",\"test\":{\"loss\":…,\"accuracy\":…},\"stopped\":null,\"best_epoch\":6,
    \"logdir\":…,\"weights\":…,…}";
 
-/// Train the article's network and log it for TensorBoard.
+/// Train a network and log it for TensorBoard.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, long_about = LONG_ABOUT)]
 pub struct Args {
@@ -113,7 +116,7 @@ enum Group {
     Graph,
     /// Precision-recall curves of each class
     Curves,
-    /// What the last hidden layer makes of 2,000 test images, for the Projector
+    /// What the last layer is given for 2,000 test images, for the Projector
     Embedding,
     /// Everything
     All,

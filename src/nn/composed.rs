@@ -3,6 +3,9 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
+use crate::nn::BatchStats;
+use crate::nn::dropout::mask;
+
 /// As [`crate::nn::convolve`].
 pub fn convolve(
     input: &Tensor,
@@ -40,6 +43,74 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
         .contiguous()?
         .gather(&winners, D::Minus1)?
         .squeeze(D::Minus1)
+}
+
+/// As [`crate::nn::avg_pool2d`]: a convolution of each channel with equal weights, since candle's
+/// `avg_pool2d` has no gradient for windows that overlap, and a wrong one where a window was left out.
+pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    let (images, channels, height, width) = input.dims4()?;
+    let window = (1, 1, kernel_size, kernel_size);
+    let weight = Tensor::ones(window, input.dtype(), input.device())?;
+    let weight = (weight / (kernel_size * kernel_size) as f64)?;
+    let planes = input.reshape((images * channels, 1, height, width))?;
+    let output = planes.conv2d(&weight, 0, stride, 1, 1)?;
+    let (_, _, height, width) = output.dims4()?;
+    output.reshape((images, channels, height, width))
+}
+
+/// As [`crate::nn::batch_norm_train`].
+pub fn batch_norm_train(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+) -> Result<(Tensor, BatchStats)> {
+    let all_but_channels: Vec<usize> = (0..input.rank()).filter(|dim| *dim != 1).collect();
+    let mean = input.mean_keepdim(all_but_channels.clone())?;
+    let deviation = input.broadcast_sub(&mean)?;
+    let variance = deviation.sqr()?.mean_keepdim(all_but_channels)?;
+    let output = deviation
+        .broadcast_div(&(&variance + eps)?.sqrt()?)?
+        .broadcast_mul(&per_channel(weight, input)?)?
+        .broadcast_add(&per_channel(bias, input)?)?;
+    let flat = |x: &Tensor| x.detach().flatten_all();
+    let count = input.elem_count() / weight.elem_count().max(1);
+    let stats = BatchStats::new(flat(&mean)?, flat(&variance)?, count);
+    Ok((output, stats))
+}
+
+/// As [`crate::nn::batch_norm_eval`].
+pub fn batch_norm_eval(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let dtype = input.dtype();
+    let mean = mean.detach().to_dtype(dtype)?;
+    let deviation = (variance.detach().to_dtype(dtype)? + eps)?.sqrt()?;
+    input
+        .broadcast_sub(&per_channel(&mean, input)?)?
+        .broadcast_div(&per_channel(&deviation, input)?)?
+        .broadcast_mul(&per_channel(weight, input)?)?
+        .broadcast_add(&per_channel(bias, input)?)
+}
+
+/// One number for each channel, in a shape that goes with `input`'s.
+fn per_channel(numbers: &Tensor, input: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; input.rank()];
+    shape[1] = numbers.elem_count();
+    numbers.reshape(shape)
+}
+
+/// As [`crate::nn::dropout`].
+pub fn dropout(input: &Tensor, rate: f64, keys: &[u64]) -> Result<Tensor> {
+    let row_len = input.elem_count() / keys.len().max(1);
+    let factors = keys.iter().flat_map(|key| mask(rate, *key).take(row_len));
+    let factors = Tensor::from_iter(factors, input.device())?.to_dtype(input.dtype())?;
+    input * factors.reshape(input.shape())?
 }
 
 /// As [`crate::nn::relu`].

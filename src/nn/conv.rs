@@ -5,7 +5,11 @@ use candle_nn::{Conv2dConfig, Init, Module, VarBuilder, init};
 
 use crate::nn::composed;
 use crate::nn::kernel::conv::Conv;
+use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
+
+/// More padding than any image has pixels.
+const MAX_PADDING: usize = 1 << 16;
 
 /// Convolves `input` (N, in, H, W) with `weight` (out, in, K, K) and adds `bias` (out): candle's
 /// `conv2d` and its bias in one op, several times as fast on a CPU, backward too.
@@ -14,7 +18,8 @@ use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 /// CPU go through candle's own ops.
 ///
 /// # Errors
-/// Shapes that do not fit; a kernel that is larger than the padded input; a stride of 0.
+/// Shapes that do not fit; no channels or pixels; a kernel that is larger than the padded input; a
+/// stride of 0.
 pub fn convolve(
     input: &Tensor,
     weight: &Tensor,
@@ -33,7 +38,16 @@ pub fn convolve(
             bias.shape()
         );
     }
-    if kernel_size == 0 || stride == 0 || height.min(width) + 2 * padding < kernel_size {
+    if input.dims()[1..].contains(&0) || channels_out == 0 {
+        bail!(
+            "convolve: input {:?} or weight {:?} is empty",
+            input.shape(),
+            weight.shape()
+        );
+    }
+    // Padding beyond the kernel adds nothing but zeros.
+    let padded = height.min(width) + 2 * padding.min(kernel_size);
+    if kernel_size == 0 || stride == 0 || padding > MAX_PADDING || padded < kernel_size {
         bail!(
             "convolve: a kernel of {kernel_size} with padding {padding} and stride {stride} does \
              not fit into {height}x{width}"
@@ -50,6 +64,7 @@ pub fn convolve(
         kernel_size,
         padding,
         stride,
+        instruction_set: InstructionSet::current(),
     };
     input
         .contiguous()?

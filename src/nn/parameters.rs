@@ -1,4 +1,4 @@
-//! The trainable parameters of a network: named, ordered, and with seeded initial values.
+//! The parameters of a network, and its other state: named, ordered, and with seeded initial values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,8 @@ pub enum Init {
     /// What each layer asks for; candle-nn's and our layers ask for Kaiming's normal weights (He
     /// et al., 2015) and small uniform biases.
     Layers,
-    /// The article's: weights from a normal of σ 0.05 truncated at 2 σ, biases 0.05.
+    /// The article's: weights from a normal of σ 0.05 truncated at 2 σ, biases 0.05. What a layer asks
+    /// to start at a constant does so: a batch normalization's weights would else be 0.05.
     Article,
 }
 
@@ -28,6 +29,9 @@ pub enum Init {
 /// A network built from [`Parameters::builder`] has the same initial values for the same seed on
 /// every machine, and its parameters come in the order of their names; candle's `VarMap` promises
 /// neither.
+///
+/// What a layer asks for as `running_mean` or `running_var`, the names of PyTorch and of candle-nn, is
+/// a buffer: saved and loaded with the parameters, but nothing to train.
 ///
 /// ```
 /// use candle_core::Device;
@@ -43,8 +47,11 @@ pub enum Init {
 pub struct Parameters {
     seed: u64,
     init: Init,
-    vars: Arc<Mutex<BTreeMap<String, Var>>>,
+    vars: Named,
+    buffers: Named,
 }
+
+type Named = Arc<Mutex<BTreeMap<String, Var>>>;
 
 impl Parameters {
     /// No parameters yet; they will start as `seed` and `init` say.
@@ -52,7 +59,8 @@ impl Parameters {
         Self {
             seed,
             init,
-            vars: Arc::default(),
+            vars: Named::default(),
+            buffers: Named::default(),
         }
     }
 
@@ -63,23 +71,25 @@ impl Parameters {
 
     /// Every parameter with its name, in the order of the names.
     pub fn named(&self) -> Vec<(String, Var)> {
-        let vars = self.vars();
-        vars.iter()
-            .map(|(name, var)| (name.clone(), var.clone()))
-            .collect()
+        lock(&self.vars).clone().into_iter().collect()
+    }
+
+    /// Every buffer with its name, in the order of the names: state that layers keep by themselves.
+    pub fn named_buffers(&self) -> Vec<(String, Var)> {
+        lock(&self.buffers).clone().into_iter().collect()
     }
 
     /// Every parameter, in the order of the names: what an optimizer takes.
     pub fn vars_in_order(&self) -> Vec<Var> {
-        self.vars().values().cloned().collect()
+        lock(&self.vars).values().cloned().collect()
     }
 
     /// How many numbers there are to train.
     pub fn count(&self) -> usize {
-        self.vars().values().map(|var| var.elem_count()).sum()
+        lock(&self.vars).values().map(|var| var.elem_count()).sum()
     }
 
-    /// Writes the parameters as a safetensors file: tensors only, no metadata.
+    /// Writes parameters and buffers as a safetensors file: tensors only, no metadata.
     ///
     /// A file of this name is written over; whoever wants the old one until the new one is whole
     /// gives another name and renames it.
@@ -87,8 +97,8 @@ impl Parameters {
     /// # Errors
     /// What the file system says, with the path.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let vars = self.vars();
-        let tensors = vars.iter().map(|(name, var)| (name, var.as_tensor()));
+        let tensors = self.all().into_iter();
+        let tensors = tensors.map(|(name, var)| (name, var.into_inner()));
         let bytes = safetensors::serialize(tensors, None)?;
         fs::write(path, bytes).map_err(|cause| {
             let message = format!("cannot write {}: {cause}", path.display());
@@ -96,23 +106,33 @@ impl Parameters {
         })
     }
 
-    /// Sets every parameter to its value in the bytes of a safetensors file.
+    /// Sets every parameter and buffer to its value in the bytes of a safetensors file.
     ///
     /// # Errors
-    /// Bytes that are no safetensors file; a parameter that is missing there or has another shape
-    /// or type. Nothing is changed then.
+    /// Bytes that are no safetensors file; one that is missing there or has another shape or
+    /// type. Nothing is changed then.
     pub fn load(&self, bytes: &[u8]) -> Result<()> {
-        load_vars(bytes, self.named())
+        load_vars(bytes, self.all())
     }
 
-    fn vars(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
-        self.vars.lock().unwrap_or_else(|e| e.into_inner())
+    fn all(&self) -> Vec<(String, Var)> {
+        let mut all = self.named();
+        all.extend(self.named_buffers());
+        all
+    }
+
+    /// Where what has this name is kept, or will be.
+    fn place_of(&self, name: &str) -> &Named {
+        match name.rsplit('.').next() {
+            Some("running_mean" | "running_var") => &self.buffers,
+            _ => &self.vars,
+        }
     }
 
     fn initial(&self, name: &str, shape: &Shape, hint: Hint) -> Vec<f32> {
         let mut stream = Stream::new(self.seed, Purpose::Init, index_of(name));
         let count = shape.elem_count();
-        if self.init == Init::Article {
+        if self.init == Init::Article && !matches!(hint, Hint::Const(_)) {
             return match shape.rank() {
                 0 | 1 => vec![0.05; count],
                 _ => (0..count)
@@ -146,6 +166,10 @@ impl Parameters {
             .map(|_| (mean + stdev * f64::from(stream.normal())) as f32)
             .collect()
     }
+}
+
+fn lock(named: &Named) -> MutexGuard<'_, BTreeMap<String, Var>> {
+    named.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// Sets every variable to what stands under its name in the bytes of a safetensors file.
@@ -192,7 +216,8 @@ impl SimpleBackend for Parameters {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        if let Some(var) = self.vars().get(name) {
+        let mut place = lock(self.place_of(name));
+        if let Some(var) = place.get(name) {
             if var.shape() != &shape {
                 bail!(
                     "parameter {name} has shape {:?}, not {shape:?}",
@@ -204,19 +229,19 @@ impl SimpleBackend for Parameters {
         let values = Tensor::from_vec(self.initial(name, &shape, hint), shape, device)?;
         let var = Var::from_tensor(&values.to_dtype(dtype)?)?;
         let tensor = var.as_tensor().clone();
-        self.vars().insert(name.to_owned(), var);
+        place.insert(name.to_owned(), var);
         Ok(tensor)
     }
 
     fn get_unchecked(&self, name: &str, _dtype: DType, _device: &Device) -> Result<Tensor> {
-        match self.vars().get(name) {
+        match lock(self.place_of(name)).get(name) {
             Some(var) => Ok(var.as_tensor().clone()),
             None => bail!("no parameter named {name}"),
         }
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.vars().contains_key(name)
+        lock(self.place_of(name)).contains_key(name)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Max-pooling: the op.
+//! Pooling: the ops.
 
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::nn::composed;
-use crate::nn::kernel::pool::MaxPool;
+use crate::nn::kernel::pool::Pool;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
 
 /// The largest value of each `kernel_size` × `kernel_size` window of `input` (N, C, H, W), windows
@@ -31,7 +31,7 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
     if !has_kernel(input) {
         return composed::max_pool2d(input, kernel_size, stride);
     }
-    let pool = MaxPool {
+    let pool = Pool {
         height,
         width,
         kernel_size,
@@ -44,7 +44,7 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
 }
 
 struct MaxPoolOp {
-    pool: MaxPool,
+    pool: Pool,
     /// Where in its window each output's value stood: written forward, read backward.
     winners: Mutex<Vec<u8>>,
 }
@@ -55,17 +55,11 @@ impl CustomOp1 for MaxPoolOp {
     }
 
     fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (images, channels, _, _) = layout.shape().dims4()?;
-        let shape = Shape::from((
-            images,
-            channels,
-            self.pool.out_height(),
-            self.pool.out_width(),
-        ));
+        let shape = pooled(&self.pool, layout)?;
         let mut output = vec![0.0; shape.elem_count()];
         let mut winners = vec![0; shape.elem_count()];
         let input = f32_slice(self.name(), input, layout)?;
-        self.pool.forward(input, &mut output, &mut winners);
+        self.pool.forward_max(input, &mut output, &mut winners);
         *self.winners.lock().unwrap_or_else(|e| e.into_inner()) = winners;
         Ok((CpuStorage::F32(output), shape))
     }
@@ -79,7 +73,80 @@ impl CustomOp1 for MaxPoolOp {
         let mut grad_input = vec![0.0; input.elem_count()];
         let winners = self.winners.lock().unwrap_or_else(|e| e.into_inner());
         with_f32(self.name(), grad_output, |grad_output| {
-            self.pool.backward(grad_output, &winners, &mut grad_input);
+            self.pool
+                .backward_max(grad_output, &winners, &mut grad_input);
+            Ok(())
+        })?;
+        Tensor::from_vec(grad_input, input.shape(), input.device()).map(Some)
+    }
+}
+
+/// The shape that pooling gives.
+fn pooled(pool: &Pool, layout: &Layout) -> Result<Shape> {
+    let (images, channels, _, _) = layout.shape().dims4()?;
+    Ok((images, channels, pool.out_height(), pool.out_width()).into())
+}
+
+/// The mean of each `kernel_size` × `kernel_size` window of `input` (N, C, H, W), windows `stride`
+/// apart; a window that would stick out is left out. The output is (N, C, (H − K) / stride + 1, …).
+///
+/// A window as large as the image makes global average pooling. (candle-core 0.11 has no gradient
+/// for windows that overlap, and a wrong one where a window was left out.)
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cnn_tb::nn::avg_pool2d;
+///
+/// let image = Tensor::new(&[[[[1f32, 2.0], [3.0, 6.0]]]], &Device::Cpu)?;
+/// assert_eq!(avg_pool2d(&image, 2, 2)?.flatten_all()?.to_vec1::<f32>()?, [3.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// A window that does not fit into the input; a stride of 0.
+pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    let (_, _, height, width) = input.dims4()?;
+    if kernel_size == 0 || stride == 0 || height.min(width) < kernel_size {
+        bail!(
+            "avg_pool2d: windows of {kernel_size} (1 or more) with stride {stride} do not fit into \
+             {height}x{width}"
+        );
+    }
+    if !has_kernel(input) {
+        return composed::avg_pool2d(input, kernel_size, stride);
+    }
+    input.contiguous()?.apply_op1(AvgPoolOp(Pool {
+        height,
+        width,
+        kernel_size,
+        stride,
+    }))
+}
+
+struct AvgPoolOp(Pool);
+
+impl CustomOp1 for AvgPoolOp {
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let shape = pooled(&self.0, layout)?;
+        let mut output = vec![0.0; shape.elem_count()];
+        let input = f32_slice(self.name(), input, layout)?;
+        self.0.forward_avg(input, &mut output);
+        Ok((CpuStorage::F32(output), shape))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        _output: &Tensor,
+        grad_output: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let mut grad_input = vec![0.0; input.elem_count()];
+        with_f32(self.name(), grad_output, |grad_output| {
+            self.0.backward_avg(grad_output, &mut grad_input);
             Ok(())
         })?;
         Tensor::from_vec(grad_input, input.shape(), input.device()).map(Some)

@@ -488,6 +488,7 @@ fn named_state(parameters: &Parameters, optimizer: &dyn OptimizerState) -> Vec<(
         let named = names.iter().zip(vars);
         state.extend(named.map(|(name, var)| (format!("{kind}/{name}"), var)));
     }
+    state.extend(parameters.named_buffers());
     state
 }
 

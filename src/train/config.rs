@@ -9,7 +9,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Augmentation;
-use crate::nn::{InstructionSet, Schedule};
+use crate::nn::{InstructionSet, Layer, NamedNetwork, Plan, PlanError, Schedule};
 
 /// Every setting that a training's result depends on.
 ///
@@ -20,6 +20,10 @@ pub struct Config {
     /// The data set: a directory with the four IDX files, or the built-in MNIST where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// The network, by its name; where absent the one of [`layers`](Self::layers), or else the
+    /// article's.
+    #[serde(skip_serializing_if = "is_default_network")]
+    pub network: Option<NamedNetwork>,
     /// Passes over the training images.
     pub epochs: usize,
     /// Images per optimizer update; the last batch of an epoch may be shorter.
@@ -68,6 +72,14 @@ pub struct Config {
     /// results differ by rounding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction_set: Option<InstructionSet>,
+    /// The network's layers, where it is none that has a name. (In a TOML file tables come last.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<Layer>>,
+}
+
+/// The article's network is not written: trainings that know no other have settings like this.
+fn is_default_network(network: &Option<NamedNetwork>) -> bool {
+    network.unwrap_or_default() == NamedNetwork::default()
 }
 
 /// Whether a setting is left out of `config.toml`, as in those from before there was such a setting.
@@ -202,6 +214,7 @@ impl Preset {
         match self {
             Preset::Default => Config {
                 data: None,
+                network: None,
                 epochs: 6,
                 batch_size: 100,
                 learning_rate: 0.006,
@@ -219,6 +232,7 @@ impl Preset {
                 threads: None,
                 device: DeviceKind::Cpu,
                 instruction_set: None,
+                layers: None,
             },
             Preset::Article => Config {
                 epochs: 100,
@@ -368,7 +382,7 @@ impl Config {
     ///
     /// # Errors
     /// The first setting out of range, with the range; a weight decay for an optimizer that has
-    /// none.
+    /// none; two networks.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_whole_numbers()?;
         for (setting, number, range) in [
@@ -396,6 +410,13 @@ impl Config {
                     expected: range.text,
                 });
             }
+        }
+        if let (Some(network), Some(_)) = (self.network, &self.layers) {
+            return Err(ConfigError {
+                setting: "network",
+                found: network.name().to_owned(),
+                expected: "left out beside [[layers]], which are a network of their own",
+            });
         }
         match (self.optimizer, self.weight_decay) {
             (OptimizerKind::Adam, Some(decay)) => Err(ConfigError {
@@ -438,6 +459,28 @@ impl Config {
             seed: self.seed,
             epoch: epoch as u32,
         }
+    }
+
+    /// What the network is called: its name, or `own` for one of [`layers`](Self::layers).
+    pub fn network_name(&self) -> &'static str {
+        match &self.layers {
+            Some(_) => "own",
+            None => self.network.unwrap_or_default().name(),
+        }
+    }
+
+    /// The network's layers.
+    pub fn network_layers(&self) -> Vec<Layer> {
+        let named = || self.network.unwrap_or_default().layers();
+        self.layers.clone().unwrap_or_else(named)
+    }
+
+    /// The network for images of `height` × `width` pixels of `classes` kinds.
+    ///
+    /// # Errors
+    /// The layer that does not fit.
+    pub fn plan(&self, height: usize, width: usize, classes: usize) -> Result<Plan, PlanError> {
+        Plan::new(&self.network_layers(), [1, height, width], classes)
     }
 
     /// The settings as the text of a `config.toml`, complete.

@@ -3,23 +3,28 @@
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor};
 
-use crate::nn::Parameters;
+use crate::nn::{Parameters, Plan};
 
 /// The layer whose gradient went bad first on the way back from the loss: in an earlier update,
 /// which made the weights so, or else in `grads`.
 ///
 /// # Errors
 /// What the device says.
-pub fn bad_layer(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
-    match bad_weights(parameters)? {
-        None => bad_gradient(parameters, grads),
+pub fn bad_layer(
+    plan: &Plan,
+    parameters: &Parameters,
+    grads: &GradStore,
+) -> Result<Option<String>> {
+    match bad_weights(plan, parameters)? {
+        None => bad_gradient(plan, parameters, grads),
         earlier => Ok(earlier),
     }
 }
 
-fn bad_gradient(parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
+fn bad_gradient(plan: &Plan, parameters: &Parameters, grads: &GradStore) -> Result<Option<String>> {
     let named = parameters.named().into_iter();
-    nearest_to_loss(named.filter_map(|(name, var)| Some((name, grads.get(&var)?.clone()))))
+    let grads = named.filter_map(|(name, var)| Some((name, grads.get(&var)?.clone())));
+    nearest_to_loss(plan, &grads.collect::<Vec<_>>())
 }
 
 /// The layer whose weights are not finite; of several the one nearest to the loss. If they were
@@ -27,19 +32,20 @@ fn bad_gradient(parameters: &Parameters, grads: &GradStore) -> Result<Option<Str
 ///
 /// # Errors
 /// What the device says.
-pub fn bad_weights(parameters: &Parameters) -> Result<Option<String>> {
+pub fn bad_weights(plan: &Plan, parameters: &Parameters) -> Result<Option<String>> {
     let named = parameters.named().into_iter();
-    nearest_to_loss(named.map(|(name, var)| (name, var.as_tensor().clone())))
+    let weights = named.map(|(name, var)| (name, var.as_tensor().clone()));
+    nearest_to_loss(plan, &weights.collect::<Vec<_>>())
 }
 
-/// The layer of the last bad tensor: the article's layers come in the order of their names.
-fn nearest_to_loss(
-    tensors: impl DoubleEndedIterator<Item = (String, Tensor)>,
-) -> Result<Option<String>> {
-    for (name, tensor) in tensors.rev() {
-        if !is_finite(&tensor)? {
-            let layer = name.rsplit_once('.').map_or(&*name, |(layer, _)| layer);
-            return Ok(Some(layer.to_owned()));
+/// The last layer that has a bad tensor.
+fn nearest_to_loss(plan: &Plan, tensors: &[(String, Tensor)]) -> Result<Option<String>> {
+    for layer in plan.layers().iter().rev() {
+        for (name, tensor) in tensors {
+            let owner = name.rsplit_once('.').map(|(owner, _)| owner);
+            if owner == Some(&*layer.name) && !is_finite(tensor)? {
+                return Ok(Some(layer.name.clone()));
+            }
         }
     }
     Ok(None)
@@ -58,18 +64,19 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::nn::{Article, Init};
+    use crate::nn::{Init, NamedNetwork, Network};
 
     /// The article's network for 8×8 images, and gradients of its parameters, all 1.
-    fn network() -> (Parameters, GradStore) {
+    fn network() -> (Plan, Parameters, GradStore) {
         let parameters = Parameters::new(0, Init::Layers);
-        Article::new(8, 8, 3, parameters.builder(&Device::Cpu)).unwrap();
+        let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 8, 8], 3).unwrap();
+        Network::new(&plan, parameters.builder(&Device::Cpu)).unwrap();
         let sums = parameters.vars_in_order().into_iter();
         let sum = sums
             .map(|var| var.as_tensor().sum_all().unwrap())
             .reduce(|a, b| (a + b).unwrap())
             .unwrap();
-        (parameters, sum.backward().unwrap())
+        (plan, parameters, sum.backward().unwrap())
     }
 
     fn var(parameters: &Parameters, wanted: &str) -> Var {
@@ -86,9 +93,9 @@ mod tests {
 
     #[test]
     fn the_layer_nearest_to_the_loss_is_named() {
-        let (parameters, mut grads) = network();
-        assert_eq!(bad_gradient(&parameters, &grads).unwrap(), None);
-        assert_eq!(bad_weights(&parameters).unwrap(), None);
+        let (plan, parameters, mut grads) = network();
+        assert_eq!(bad_gradient(&plan, &parameters, &grads).unwrap(), None);
+        assert_eq!(bad_weights(&plan, &parameters).unwrap(), None);
         for (name, number, layer) in [
             ("conv1.weight", f32::INFINITY, "conv1"),
             ("fc1.bias", f32::NAN, "fc1"),
@@ -96,26 +103,29 @@ mod tests {
         ] {
             let var = var(&parameters, name);
             grads.insert(&var, spoilt(&var, number));
-            let found = bad_gradient(&parameters, &grads).unwrap();
+            let found = bad_gradient(&plan, &parameters, &grads).unwrap();
             assert_eq!(found.as_deref(), Some(layer));
             var.set(&spoilt(&var, number)).unwrap();
-            assert_eq!(bad_weights(&parameters).unwrap().as_deref(), Some(layer));
+            assert_eq!(
+                bad_weights(&plan, &parameters).unwrap().as_deref(),
+                Some(layer)
+            );
         }
         // The update that made the weights bad came before these gradients.
         let fc2 = var(&parameters, "fc2.bias");
         grads.insert(&fc2, spoilt(&fc2, f32::NAN));
-        let found = bad_gradient(&parameters, &grads).unwrap();
+        let found = bad_gradient(&plan, &parameters, &grads).unwrap();
         assert_eq!(found.as_deref(), Some("fc2"));
-        let found = bad_layer(&parameters, &grads).unwrap();
+        let found = bad_layer(&plan, &parameters, &grads).unwrap();
         assert_eq!(found.as_deref(), Some("fc1"));
     }
 
     #[test]
     fn a_parameter_without_a_gradient_is_no_bad_one() {
-        let (parameters, mut grads) = network();
+        let (plan, parameters, mut grads) = network();
         for var in parameters.vars_in_order() {
             grads.remove(&var);
         }
-        assert_eq!(bad_gradient(&parameters, &grads).unwrap(), None);
+        assert_eq!(bad_gradient(&plan, &parameters, &grads).unwrap(), None);
     }
 }

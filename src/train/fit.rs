@@ -8,8 +8,8 @@ use candle_nn::Optimizer as _;
 
 use crate::data::{Batches, DataError, Dataset};
 use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Article, NotAvailable, OptimizerState, Parameters, Sgd,
-    SgdConfig, StepParts, add_parts, clip_grad_norm,
+    self, Adam, AdamConfig, AdamW, Network, NotAvailable, OptimizerState, Parameters, Plan,
+    PlanError, Sgd, SgdConfig, StepParts, add_parts, clip_grad_norm,
 };
 use crate::train::divergence::{bad_layer, bad_weights};
 use crate::train::evaluate::{Sum, evaluate_logits};
@@ -25,6 +25,18 @@ pub enum FitError {
     /// A setting that cannot be trained with.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A network that does not fit to the images.
+    #[error("the network ({name}) does not fit to images of {height}x{width}: {cause}")]
+    Network {
+        /// What it is called.
+        name: &'static str,
+        /// Pixels below each other.
+        height: usize,
+        /// Pixels beside each other.
+        width: usize,
+        /// The layer, and what is wrong with it.
+        cause: PlanError,
+    },
     /// A checkpoint of another training.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -110,7 +122,7 @@ impl Outcome {
     }
 }
 
-/// Trains the article's network on `dataset` as `config` says, and tells `observer` about it.
+/// Trains a network on `dataset` as `config` says, and tells `observer` about it.
 ///
 /// The same configuration gives the same weights bit for bit, for any number of threads, on the
 /// same instruction set.
@@ -199,12 +211,16 @@ fn run<O: StepParts + OptimizerState>(
         Init::Article => nn::Init::Article,
     };
     let parameters = Parameters::new(config.seed, init);
-    let network = Article::new(
-        dataset.height(),
-        dataset.width(),
-        dataset.classes(),
-        parameters.builder(&device),
-    )?;
+    let (height, width) = (dataset.height(), dataset.width());
+    let plan = config.plan(height, width, dataset.classes());
+    let plan = plan.map_err(|cause| FitError::Network {
+        name: config.network_name(),
+        height,
+        width,
+        cause,
+    })?;
+    check_batches(config, &plan, dataset.train().len())?;
+    let network = Network::new(&plan, parameters.builder(&device))?;
     let vars = parameters.vars_in_order();
     let mut optimizer = optimizer(vars.clone())?;
 
@@ -213,6 +229,7 @@ fn run<O: StepParts + OptimizerState>(
     let updates = config.epochs * updates_per_epoch;
     let untrained = Snapshot {
         dataset,
+        network: &network,
         parameters: &parameters,
         gradients: &[],
         evaluated: None,
@@ -281,7 +298,7 @@ fn run<O: StepParts + OptimizerState>(
                 grads = vec![sum];
             }
             if !train.loss.is_finite() || !norm.is_finite() {
-                let layer = bad_layer(&parameters, &add_parts(grads, &vars)?)?;
+                let layer = bad_layer(&plan, &parameters, &add_parts(grads, &vars)?)?;
                 return Err(non_finite(train.loss, update, layer));
             }
             optimizer.step_parts(&grads)?;
@@ -309,7 +326,7 @@ fn run<O: StepParts + OptimizerState>(
         let evaluation_began = Instant::now();
         let (validation, logits) = evaluate_logits(&network, dataset.validation(), &device)?;
         if !validation.loss.is_finite()
-            && let Some(layer) = bad_weights(&parameters)?
+            && let Some(layer) = bad_weights(&plan, &parameters)?
         {
             return Err(non_finite(validation.loss, update, Some(layer)));
         }
@@ -385,6 +402,21 @@ fn run<O: StepParts + OptimizerState>(
         test: Some(test),
         stopped,
     })
+}
+
+/// Holds that no batch has a single image where the network normalises by the batch alone.
+fn check_batches(config: &Config, plan: &Plan, images: usize) -> Result<(), ConfigError> {
+    let last = images % config.batch_size;
+    let is_single = last == 1 || config.batch_size == 1;
+    match plan.needs_two_images() && is_single {
+        true => Err(ConfigError {
+            setting: "batch_size",
+            found: config.batch_size.to_string(),
+            expected: "one that leaves no batch with a single image, which has no variance to \
+                       normalise by (batch_norm after a linear layer)",
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Whether none of the last `patience` epochs had a lower validation loss than all before it.

@@ -7,7 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 
 use crate::data::{Dataset, Split};
-use crate::nn::Parameters;
+use crate::nn::{Network, Parameters};
 use crate::train::{Config, Predictions, PredictionsError, Progress};
 
 /// Mean loss and accuracy over some images.
@@ -55,6 +55,8 @@ pub struct Start<'a> {
 pub struct Snapshot<'a> {
     /// What it is trained on.
     pub dataset: &'a Dataset,
+    /// Its layers.
+    pub network: &'a Network,
     /// Its parameters.
     pub parameters: &'a Parameters,
     /// The gradients of the last update, in parts that are to be added up; none before the first.

@@ -8,15 +8,13 @@ use candle_core::{Device, Tensor};
 use candle_nn::Module;
 use safetensors::SafeTensors;
 
-use crate::nn::{Article, Init, Parameters};
+use crate::nn::{Init, Layer, Network, Parameters, PlanError};
 use crate::train::Config;
 
 /// The settings, complete.
 const CONFIG: &str = "config.toml";
 /// The last weights.
 const WEIGHTS: &str = "weights.safetensors";
-/// The biases of the last layer: one for each class.
-const LAST_BIAS: &str = "fc2.bias";
 /// The largest weights that are read: a network of this kind has less than a thousandth of it.
 const MAX_BYTES: u64 = 1 << 32;
 
@@ -33,6 +31,7 @@ const MAX_BYTES: u64 = 1 << 32;
 #[derive(Clone, Debug)]
 pub struct Trained {
     config: Config,
+    config_path: PathBuf,
     weights_path: PathBuf,
     weights: Vec<u8>,
 }
@@ -66,6 +65,18 @@ pub enum TrainedError {
         /// What is wrong there.
         message: String,
     },
+    /// The network takes no images of this size.
+    #[error("{}: the network does not fit to images of {height}x{width}: {cause}", path.display())]
+    Network {
+        /// The file that describes it.
+        path: PathBuf,
+        /// Pixels below each other.
+        height: usize,
+        /// Pixels beside each other.
+        width: usize,
+        /// The layer, and what is wrong with it.
+        cause: PlanError,
+    },
     /// The weights are damaged, or those of another network.
     #[error("{}: {cause}", path.display())]
     Weights {
@@ -90,13 +101,14 @@ impl Trained {
             let line = before.unwrap_or_default().matches('\n').count() + 1;
             let message = error.message().to_owned();
             TrainedError::Config {
-                path,
+                path: path.clone(),
                 line,
                 message,
             }
         })?;
         Ok(Self {
             config,
+            config_path: path,
             weights: read(dir, WEIGHTS)?,
             weights_path: dir.join(WEIGHTS),
         })
@@ -114,16 +126,20 @@ impl Trained {
     pub fn classes(&self) -> Result<usize, TrainedError> {
         let file = SafeTensors::deserialize(&self.weights);
         let file = file.map_err(|cause| self.error(cause))?;
-        let bias = file.tensor(LAST_BIAS).map_err(|cause| self.error(cause))?;
+        let layers = self.config.network_layers();
+        let is_linear = |layer: &&Layer| matches!(layer, Layer::Linear { .. });
+        // The last layer has a bias for each class.
+        let bias = format!("fc{}.bias", layers.iter().filter(is_linear).count());
+        let bias = file.tensor(&bias).map_err(|cause| self.error(cause))?;
         Ok(bias.shape().iter().product())
     }
 
-    /// The article's network with these weights, on the CPU, for images of `height` × `width` pixels
+    /// The network with these weights, on the CPU, for images of `height` × `width` pixels
     /// of `classes` kinds.
     ///
     /// # Errors
-    /// Weights that are damaged, or of another network: the error names the first tensor that
-    /// differs, its shape and the one that is expected.
+    /// A layer that does not fit to the images; weights that are damaged, or of another network: the
+    /// error names the first tensor that differs, its shape and the one that is expected.
     pub fn network(
         &self,
         height: usize,
@@ -131,8 +147,15 @@ impl Trained {
         classes: usize,
     ) -> Result<TrainedNetwork, TrainedError> {
         let parameters = Parameters::new(0, Init::Layers);
-        let network = Article::new(height, width, classes, parameters.builder(&Device::Cpu))
-            .map_err(|cause| self.error(cause))?;
+        let plan = self.config.plan(height, width, classes);
+        let plan = plan.map_err(|cause| TrainedError::Network {
+            path: self.config_path.clone(),
+            height,
+            width,
+            cause,
+        })?;
+        let network = Network::new(&plan, parameters.builder(&Device::Cpu));
+        let network = network.map_err(|cause| self.error(cause))?;
         let loaded = parameters.load(&self.weights);
         loaded.map_err(|cause| self.error(cause))?;
         Ok(TrainedNetwork {
@@ -156,7 +179,7 @@ const BATCH: usize = 500;
 /// A network with its trained weights.
 #[derive(Clone, Debug)]
 pub struct TrainedNetwork {
-    network: Article,
+    network: Network,
     height: usize,
     width: usize,
 }

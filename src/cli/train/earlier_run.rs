@@ -28,8 +28,8 @@ const FILES: [&str; 7] = [
 ];
 /// What the Projector page reads first.
 const PROJECTOR_CONFIG: &str = "projector_config.pbtxt";
-/// The directories above its points, the outermost first.
-pub const PROJECTOR: [&str; 2] = ["projector", "projector/fc1"];
+/// The directory above all points.
+const PROJECTOR: &str = "projector";
 /// The files of some points.
 const PROJECTOR_FILES: [&str; 3] = ["tensors.tsv", "metadata.tsv", "sprite.png"];
 /// How many directories are looked into for other runs.
@@ -184,7 +184,8 @@ fn projector_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         return Err(not_ours(&config));
     }
     let mut files = vec![config];
-    for directory in projector_directories(path) {
+    let stages = projector_stages(path);
+    for directory in stages.iter().flat_map(|stage| subdirectories(stage)) {
         let paths = PROJECTOR_FILES.map(|name| directory.join(name));
         let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_file());
         files.extend(paths.into_iter().filter(is_file));
@@ -192,22 +193,50 @@ fn projector_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The directories with the Projector page's points of a run, one for each step. Those above them
-/// are [`PROJECTOR`]'s.
+/// The directories that the Projector page's points of a run are in, the innermost first.
 pub fn projector_directories(path: &Path) -> Vec<PathBuf> {
-    let above = PROJECTOR.map(|above| path.join(above));
-    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_dir());
-    match above.iter().all(is_directory) {
-        true => subdirectories(&above[1]),
+    let stages = projector_stages(path);
+    let mut directories: Vec<PathBuf> = stages.iter().flat_map(|s| subdirectories(s)).collect();
+    directories.extend(stages);
+    directories.push(path.join(PROJECTOR));
+    directories
+}
+
+/// The directories below [`PROJECTOR`] that a training makes: those named after a stage of a
+/// network. In each is one for each step.
+fn projector_stages(path: &Path) -> Vec<PathBuf> {
+    let above = path.join(PROJECTOR);
+    let is_directory = above.symlink_metadata().is_ok_and(|m| m.is_dir());
+    let mut stages = match is_directory {
+        true => subdirectories(&above),
         false => Vec::new(),
-    }
+    };
+    stages.retain(|stage| {
+        let name = stage.file_name().unwrap_or_default();
+        is_stage(&name.to_string_lossy())
+    });
+    stages
 }
 
 /// Whether a configuration of the Projector page names nothing but a training's points.
 fn is_our_projector(text: &str) -> bool {
     let fields = text.lines().map(str::trim);
     let mut paths = fields.filter_map(|field| field.split_once("_path: "));
-    paths.all(|(_, path)| path.starts_with("\"projector/fc1/"))
+    paths.all(|(_, path)| {
+        let below = path.strip_prefix("\"projector/");
+        let stage = below.and_then(|below| below.split_once('/'));
+        stage.is_some_and(|(stage, _)| is_stage(stage))
+    })
+}
+
+/// Whether points may be called so: `conv3`, `fc1` or `input`, as
+/// [`PlannedLayer::stage`](cnn_tb::nn::PlannedLayer::stage).
+fn is_stage(name: &str) -> bool {
+    let number = ["conv", "fc"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    name == "input" || number.is_some_and(is_number)
 }
 
 fn not_ours(path: &Path) -> anyhow::Error {
@@ -296,7 +325,15 @@ mod tests {
                 true,
             ),
             (
+                "embeddings {\n  tensor_path: \"projector/conv12/00006/tensors.tsv\"\n}\n",
+                true,
+            ),
+            (
                 "embeddings {\n  tensor_path: \"projector/mine/1/tensors.tsv\"\n}\n",
+                false,
+            ),
+            (
+                "embeddings {\n  tensor_path: \"projector/fc/1/tensors.tsv\"\n}\n",
                 false,
             ),
             ("model_checkpoint_path: \"model.ckpt\"\n", false),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use cnn_tb::tb::Logdir;
 use cnn_tb::train::Config;
 
-use super::earlier_run::{EarlierRun, PROJECTOR, other_runs, projector_directories};
+use super::earlier_run::{EarlierRun, other_runs, projector_directories};
 use crate::cli::output::{Advised, escape};
 
 /// The settings, complete.
@@ -164,10 +164,11 @@ impl RunDir {
         for path in &self.leftovers {
             fs::remove_file(path).map_err(naming("cannot remove", path))?;
         }
-        let above = PROJECTOR.iter().rev().chain(&CHILDREN);
-        let above = above.map(|child| self.path.join(child));
-        let points = projector_directories(&self.path);
-        for directory in points.into_iter().chain(above) {
+        let children = CHILDREN.map(|child| self.path.join(child));
+        for directory in projector_directories(&self.path)
+            .into_iter()
+            .chain(children)
+        {
             // What else is in them stays, and so do they.
             let _ = fs::remove_dir(directory);
         }

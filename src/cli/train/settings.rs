@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use cnn_tb::nn::{InstructionSet, NotAvailable};
 use cnn_tb::train::{Config, DeviceKind, NumberRange, OptimizerKind, Preset, Schedule, WholeRange};
 
+use crate::cli::network::NetworkName;
+
 /// The flags that set something the result depends on, and how fast it comes.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings (a flag beside a preset or a file wins)")]
@@ -21,6 +23,10 @@ pub struct Flags {
     /// A data set in place of the built-in MNIST: a directory with four IDX files, raw or .gz
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// A network that has a name; one of your own is written in a file, as [[layers]] [default:
+    /// article]
+    #[arg(long, value_name = "NAME")]
+    network: Option<NetworkName>,
     /// Passes over the training images, from 1
     #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::EPOCHS), allow_negative_numbers = true)]
     epochs: Option<usize>,
@@ -176,6 +182,10 @@ impl Flags {
         if let Some(data) = &self.data {
             config.data = Some(data.clone());
         }
+        if let Some(network) = self.network {
+            config.network = Some(network.network());
+            config.layers = None;
+        }
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
@@ -215,10 +225,15 @@ impl Flags {
         let Some(path) = &self.config else {
             return Ok(self.preset.map_or(base, |name| name.preset().config()));
         };
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        parse(path, &text)
+        read(path)
     }
+}
+
+/// The settings in the file `path`.
+pub fn read(path: &Path) -> anyhow::Result<Config> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(path, &text)
 }
 
 /// The settings in the `text` of the file `path`.

@@ -271,8 +271,9 @@ fn recipe(start: &Start<'_>) -> String {
         threads => format!("{threads} threads"),
     };
     let augmentation = augmentation(start.config);
+    let network = start.config.network_name();
     let mut text = format!(
-        "article network, {parameters} parameters · {optimizer} · batch {batch_size}{augmentation} · \
+        "{network} network, {parameters} parameters · {optimizer} · batch {batch_size}{augmentation} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {

@@ -7,10 +7,12 @@
 // index into it.
 #![allow(clippy::needless_range_loop)]
 
+pub mod batch_norm;
 pub mod conv;
 pub mod conv_pool;
 pub mod matmul;
 pub mod pool;
 pub mod shard;
 pub mod simd;
+mod sum;
 pub mod update;

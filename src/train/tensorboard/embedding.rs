@@ -1,6 +1,9 @@
-//! What the last hidden layer makes of test images.
+//! What the last layer is given for test images.
+
+use candle_core::Tensor;
 
 use crate::data::{Batches, Split};
+use crate::nn::Network;
 use crate::tb::image::{Image, ImageError};
 use crate::tb::writer::{Embedding, SummaryWriter};
 use crate::train::evaluate::tensors;
@@ -8,10 +11,11 @@ use crate::train::{Predictions, PredictionsError, Snapshot};
 
 use super::error::LogError;
 use super::histograms::numbers;
-use super::pass::features;
 
 /// Points on the Projector page: the first test images. More make the run's files large.
 const POINTS: usize = 2000;
+/// Coordinates of all points together: there are fewer points where each has many.
+const COORDINATES: usize = 1 << 20;
 /// The side of a point's picture: of larger images every n-th pixel is taken.
 const MAX_SIDE: usize = 32;
 /// Images that are computed at a time.
@@ -19,9 +23,9 @@ const BATCH: usize = 100;
 /// Coordinates are rounded to thousandths: nobody sees more, and as text they are most of a run.
 const PRECISION: f32 = 1000.0;
 
-/// Logs the features of the first 2,000 of the images that were just evaluated: 128 numbers each,
-/// with the label, what the network says, and the image. A network that diverges has none:
-/// then the inner result is the cause.
+/// Logs what the last layer is given for the first 2,000 of the images that were just evaluated, under
+/// the name of the layer that it comes from, with the label, what the network says, and the image. A
+/// network that diverges has none: then the inner result is the cause.
 ///
 /// # Errors
 /// What [`SummaryWriter`] and the device say.
@@ -37,15 +41,20 @@ pub fn log_embedding(
         Ok(predictions) => predictions,
         Err(cause) => return Ok(Err(cause)),
     };
-    let points = split.len().min(POINTS);
     let named = snapshot.parameters.named();
-    let Some((_, var)) = named.first().filter(|_| points > 0) else {
+    let layers = snapshot.network.plan().layers();
+    let (Some((_, var)), Some(last)) = (named.first(), layers.last()) else {
         return Ok(Ok(()));
     };
+    let most = (COORDINATES / last.input.count()).clamp(1, POINTS);
+    let points = split.len().min(most);
+    if points == 0 {
+        return Ok(Ok(()));
+    }
     let mut vectors = Vec::new();
     for indices in &Batches::sequential(points as u32, BATCH) {
         let (images, _) = tensors(split, indices, None, var.device())?;
-        vectors.extend(numbers(&features(snapshot.parameters, &images)?)?);
+        vectors.extend(numbers(&features(snapshot.network, &images)?)?);
     }
     for number in &mut vectors {
         *number = (*number * PRECISION).round() / PRECISION;
@@ -57,8 +66,18 @@ pub fn log_embedding(
     let embedding = Embedding::new(&vectors, vectors.len() / points)
         .metadata(["label", "predicted", "right"], rows)
         .images(&sprites);
-    run.add_embedding("fc1", &embedding, step)?;
+    let before = layers.len().checked_sub(2).map(|at| &*layers[at].stage);
+    run.add_embedding(before.unwrap_or("input"), &embedding, step)?;
     Ok(Ok(()))
+}
+
+/// What the last layer is given.
+fn features(network: &Network, images: &Tensor) -> candle_core::Result<Tensor> {
+    let mut outputs = network.outputs(images)?;
+    outputs.pop();
+    Ok(outputs
+        .pop()
+        .map_or_else(|| images.clone(), |(_, output)| output))
 }
 
 /// What is known of a point.

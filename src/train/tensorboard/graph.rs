@@ -1,95 +1,123 @@
 //! The network as a graph.
 
-use crate::nn::Parameters;
+use std::collections::BTreeMap;
+
+use candle_core::Var;
+
+use crate::nn::{Layer, OutputShape, Padding, Parameters, Plan, PlannedLayer};
 use crate::tb::{Graph, Node};
 
 use super::error::LogError;
+use super::op_names::op_names;
 
-/// A box for each layer, which opens into its parameters and ops: what
-/// [`Article`](crate::nn::Article) computes, op by op, with the shapes for images of `height` ×
-/// `width`.
+/// What comes in.
+const IMAGES: &str = "input/images";
+
+/// A box for each convolution and each fully connected layer with what follows it, which opens into
+/// parameters and ops, with the shapes of what they give.
 ///
 /// # Errors
-/// Parameters of another network.
-pub fn graph(parameters: &Parameters, height: usize, width: usize) -> Result<Graph, LogError> {
+/// Names of parameters that are no names of nodes.
+pub fn graph(parameters: &Parameters, plan: &Plan) -> Result<Graph, LogError> {
     let mut nodes = vec![
-        Node::new("input/images", "Placeholder").output_shape(shape([1, height, width])),
+        Node::new(IMAGES, "Placeholder").output_shape(batch(plan.input())),
         Node::new("input/labels", "Placeholder").output_shape([-1]),
     ];
-    for (name, var) in parameters.named() {
+    let boxes = plan
+        .layers()
+        .iter()
+        .map(|layer| (&*layer.name, box_of(layer)));
+    let boxes: BTreeMap<&str, String> = boxes.collect();
+    let node = |name: &str, var: &Var, op: &str| {
+        let (layer, of_layer) = name.rsplit_once('.').unwrap_or(("", name));
+        let inside = boxes.get(layer).map_or(layer, String::as_str);
         let sizes: Vec<i64> = var.dims().iter().map(|size| *size as i64).collect();
-        let node = Node::new(name.replace('.', "/"), "Parameter")
-            .output_shape(sizes)
-            .attribute("parameters", var.elem_count() as i64);
-        nodes.push(node);
+        Node::new(format!("{inside}/{of_layer}"), op).output_shape(sizes)
+    };
+    for (name, var) in parameters.named() {
+        let count = var.elem_count() as i64;
+        nodes.push(node(&name, &var, "Parameter").attribute("parameters", count));
     }
-    let channels = |layer: &str| rows(parameters, &format!("{layer}.bias"));
-    let (c1, c2) = (channels("conv1"), channels("conv2"));
-    nodes.extend(conv_layer("conv1", "input/images", [c1, height, width]));
-    nodes.extend(conv_layer(
-        "conv2",
-        "conv1/ReLU",
-        [c2, height / 2, width / 2],
-    ));
-    let (hidden, classes) = (channels("fc1"), channels("fc2"));
-    let flat = c2 * (height / 2 / 2) * (width / 2 / 2);
-    nodes.extend([
-        Node::new("fc1/Flatten", "Reshape")
-            .input("conv2/ReLU")
-            .output_shape(shape([flat])),
-        affine("fc1", "fc1/Flatten", hidden),
-        Node::new("fc1/ReLU", "Relu")
-            .input("fc1/MatMul")
-            .output_shape(shape([hidden])),
-        affine("fc2", "fc1/ReLU", classes),
-        Node::new("loss/SoftmaxCrossEntropy", "SoftmaxCrossEntropyWithLogits")
-            .inputs(["fc2/MatMul", "input/labels"])
-            .output_shape([]),
-    ]);
+    for (name, var) in parameters.named_buffers() {
+        nodes.push(node(&name, &var, "Buffer"));
+    }
+    let names = op_names(plan, op_label);
+    let mut before = IMAGES.to_owned();
+    for (layer, name) in plan.layers().iter().zip(names) {
+        if let (Layer::Linear { .. }, OutputShape::Maps(_)) = (&layer.layer, layer.input) {
+            let flat = format!("{}/Flatten", layer.stage);
+            let count = OutputShape::Features(layer.input.count());
+            let node = Node::new(flat.clone(), "Reshape").input(before);
+            nodes.push(node.output_shape(batch(count)));
+            before = flat;
+        }
+        nodes.push(op(layer, &name, before));
+        before = name;
+    }
+    let loss = Node::new("loss/SoftmaxCrossEntropy", "SoftmaxCrossEntropyWithLogits");
+    let loss = loss.inputs([before, "input/labels".to_owned()]);
+    nodes.push(loss.output_shape([]));
     Ok(Graph::new(nodes)?)
 }
 
-/// Convolution, pooling and ReLU; `sizes` are channels, height and width of the convolution.
-fn conv_layer(layer: &str, input: &str, [channels, height, width]: [usize; 3]) -> [Node; 3] {
-    let pooled = shape([channels, height / 2, width / 2]);
-    let name = |op: &str| format!("{layer}/{op}");
-    [
-        Node::new(name("Conv2D"), "Conv2D")
-            .inputs([input.to_owned(), name("weight"), name("bias")])
-            .output_shape(shape([channels, height, width]))
-            .attribute("padding", "SAME")
-            .attribute("strides", [1, 1]),
-        Node::new(name("MaxPool"), "MaxPool")
-            .input(name("Conv2D"))
-            .output_shape(pooled.clone())
-            .attribute("ksize", [2, 2])
-            .attribute("strides", [2, 2]),
-        Node::new(name("ReLU"), "Relu")
-            .input(name("MaxPool"))
-            .output_shape(pooled),
-    ]
+/// Where the parameters of a layer are: those of a batch normalisation in a box within their
+/// stage's.
+fn box_of(layer: &PlannedLayer) -> String {
+    match layer.layer {
+        Layer::BatchNorm {} => format!("{}/{}", layer.stage, layer.name),
+        _ => layer.name.clone(),
+    }
 }
 
-fn affine(layer: &str, input: &str, features: usize) -> Node {
-    Node::new(format!("{layer}/MatMul"), "MatMul")
-        .inputs([
-            input.to_owned(),
-            format!("{layer}/weight"),
-            format!("{layer}/bias"),
-        ])
-        .output_shape(shape([features]))
+/// What the op of a layer is called in its box.
+fn op_label(layer: &PlannedLayer) -> String {
+    match layer.layer {
+        Layer::Conv { .. } => "Conv2D".to_owned(),
+        Layer::BatchNorm {} => format!("{}/BatchNorm", layer.name),
+        Layer::Relu {} => "ReLU".to_owned(),
+        Layer::MaxPool { .. } => "MaxPool".to_owned(),
+        Layer::AvgPool { .. } => "AvgPool".to_owned(),
+        Layer::Dropout { .. } => "Dropout".to_owned(),
+        Layer::Linear { .. } => "MatMul".to_owned(),
+    }
+}
+
+/// The op of a layer, which takes what the node `before` gives.
+fn op(layer: &PlannedLayer, name: &str, before: String) -> Node {
+    let node = |op: &str| Node::new(name, op).output_shape(batch(layer.output));
+    let inside = box_of(layer);
+    let parameters = ["weight", "bias"].map(|parameter| format!("{inside}/{parameter}"));
+    let sides = |side: usize| [side as i64; 2];
+    match layer.layer {
+        Layer::Conv {
+            stride, padding, ..
+        } => {
+            let node = node("Conv2D").input(before).inputs(parameters);
+            let node = match padding {
+                Padding::Same => node.attribute("padding", "SAME"),
+                Padding::Zeros(0) => node.attribute("padding", "VALID"),
+                Padding::Zeros(zeros) => node.attribute("padding", sides(zeros)),
+            };
+            node.attribute("strides", sides(stride))
+        }
+        Layer::MaxPool { size, stride } | Layer::AvgPool { size, stride } => {
+            let kind = op_label(layer);
+            let node = node(&kind).input(before).attribute("ksize", sides(size));
+            node.attribute("strides", sides(stride.unwrap_or(size)))
+        }
+        Layer::BatchNorm {} => {
+            let running = ["mean", "var"].map(|of| format!("{inside}/running_{of}"));
+            let node = node("BatchNorm").input(before).inputs(parameters);
+            node.inputs(running)
+        }
+        Layer::Relu {} => node("Relu").input(before),
+        Layer::Dropout { rate } => node("Dropout").input(before).attribute("rate", rate),
+        Layer::Linear { .. } => node("MatMul").input(before).inputs(parameters),
+    }
 }
 
 /// The shape of a batch of any size.
-fn shape<const N: usize>(sizes: [usize; N]) -> Vec<i64> {
-    let sizes = sizes.into_iter().map(|size| size as i64);
+fn batch(shape: OutputShape) -> Vec<i64> {
+    let sizes = shape.sizes().iter().map(|size| *size as i64);
     std::iter::once(-1).chain(sizes).collect()
-}
-
-/// The first dimension of a parameter, 0 for one that is not there.
-fn rows(parameters: &Parameters, name: &str) -> usize {
-    let named = parameters.named();
-    let var = named.iter().find(|(known, _)| known == name);
-    var.and_then(|(_, var)| var.dims().first().copied())
-        .unwrap_or_default()
 }

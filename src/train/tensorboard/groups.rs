@@ -24,7 +24,7 @@ pub struct Groups {
     pub graph: bool,
     /// A precision-recall curve of each class over the validation images.
     pub curves: bool,
-    /// What the last hidden layer makes of test images, for the Projector page.
+    /// What the last layer is given for test images, for the Projector page.
     pub embedding: bool,
 }
 

@@ -9,8 +9,8 @@ use super::error::LogError;
 use super::pass::Pass;
 
 /// Logs the distributions of each parameter (`weights/…`), of its gradient in the last update
-/// (`weight_gradients/…`), and of what the layers give (`outputs/…`); and which share of the units
-/// is dead (`relu_dead/…`).
+/// (`weight_gradients/…`), and of what the convolutions and fully connected layers with what follows
+/// them give (`outputs/…`); and which share of the units of each ReLU is dead (`relu_dead/…`).
 ///
 /// # Errors
 /// What [`SummaryWriter`] and the device say.
@@ -28,10 +28,14 @@ pub fn log_histograms(
         let tag = format!("weight_gradients/{name}");
         run.add_histogram(&tag, &numbers(&gradient)?, step)?;
     }
-    for (name, output) in &pass.layers {
-        run.add_histogram(&format!("outputs/{name}"), &numbers(output)?, step)?;
-        if let Some(layer) = name.strip_suffix("/relu") {
-            let dead = dead_share(output)?;
+    for op in &pass.outputs {
+        if op.ends_stage {
+            let tag = format!("outputs/{}", op.name);
+            run.add_histogram(&tag, &numbers(&op.output)?, step)?;
+        }
+        if let Some(relu) = &op.relu {
+            let dead = dead_share(&op.output)?;
+            let layer = relu.strip_suffix("/relu").unwrap_or(relu);
             run.add_scalar(&format!("relu_dead/{layer}"), dead, step)?;
         }
     }

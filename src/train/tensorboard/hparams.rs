@@ -1,5 +1,6 @@
 //! The settings as hyperparameters.
 
+use crate::nn::{Layer, NamedNetwork};
 use crate::tb::writer::HParam;
 use crate::train::Config;
 
@@ -20,6 +21,13 @@ pub fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
         ("init", config.init.name().into()),
         ("seed", HParam::Number(config.seed as f64)),
     ];
+    let network = match &config.layers {
+        Some(layers) => Some(listing(layers)),
+        None => config.network.map(|network| network.name().to_owned()),
+    };
+    if let Some(network) = network.filter(|name| name != NamedNetwork::Article.name()) {
+        hparams.push(("network", network.as_str().into()));
+    }
     let early_stopping = config.early_stopping.map(|epochs| epochs as f64);
     let unless_zero = |number| Some(number).filter(|number| *number != 0.0);
     for (name, setting) in [
@@ -33,4 +41,10 @@ pub fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
         hparams.extend(setting.map(|number| (name, HParam::Number(number))));
     }
     hparams
+}
+
+/// `conv 6, 5x5; max_pool 2x2; …`
+fn listing(layers: &[Layer]) -> String {
+    let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    layers.join("; ")
 }

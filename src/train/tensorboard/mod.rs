@@ -14,6 +14,7 @@ mod hparams;
 mod layout;
 mod milestones;
 mod network_pictures;
+mod op_names;
 mod pass;
 mod samples;
 mod scalars;
@@ -194,9 +195,7 @@ impl TensorBoard {
             self.run.add_custom_scalars(&layout::layout())?;
         }
         if self.groups.graph {
-            let dataset = snapshot.dataset;
-            let (height, width) = (dataset.height(), dataset.width());
-            let graph = graph::graph(snapshot.parameters, height, width)?;
+            let graph = graph::graph(snapshot.parameters, snapshot.network.plan())?;
             self.run.add_graph(&graph)?;
         }
         if self.groups.images || self.groups.histograms {
@@ -310,7 +309,7 @@ impl TensorBoard {
         let Some(images) = &self.fixed_images else {
             return Ok(());
         };
-        let pass = Pass::new(snapshot.parameters, images)?;
+        let pass = Pass::new(snapshot.network, images)?;
         if self.groups.histograms {
             histograms::log_histograms(&self.run, snapshot, &pass, step)?;
         }
@@ -414,7 +413,7 @@ impl Observer for TensorBoard {
 mod tests {
     use super::*;
     use crate::data::Dataset;
-    use crate::nn::{Article, Init, Parameters};
+    use crate::nn::{Init, NamedNetwork, Network, Parameters, Plan};
     use crate::tb::Logdir;
     use crate::train::Metrics;
 
@@ -423,12 +422,14 @@ mod tests {
         let dataset = Dataset::mnist().unwrap();
         let parameters = Parameters::new(0, Init::Layers);
         let builder = parameters.builder(&candle_core::Device::Cpu);
-        Article::new(28, 28, 10, builder).unwrap();
+        let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 28, 28], 10).unwrap();
+        let network = Network::new(&plan, builder).unwrap();
         let (validation, test) = (dataset.validation(), dataset.test().unwrap());
         let mut logits = vec![0.5; 10 * validation.len().max(test.len())];
         logits[13] = f32::INFINITY;
         let snapshot = |split| Snapshot {
             dataset: &dataset,
+            network: &network,
             parameters: &parameters,
             gradients: &[],
             evaluated: Some(split),

@@ -17,8 +17,13 @@ const MAP_WIDTH: usize = 42;
 /// Side by side: more would make the page of TensorBoard shrink them.
 const MAPS_IN_A_ROW: usize = 8;
 const PADDING: usize = 4;
+/// More filters, channels of an op and ops than these are not shown: TensorBoard shrinks a tall sheet
+/// until nothing can be seen.
+const MAX_FILTERS: usize = 36;
+const MAX_CHANNELS: usize = 32;
+const MAX_OPS: usize = 12;
 
-/// Logs the filters of the first layer: blue is negative, white 0, red positive, the strongest
+/// Logs the filters of the first convolution, if there is one: blue is negative, white 0, red positive, the strongest
 /// colour the largest weight of all.
 ///
 /// # Errors
@@ -38,6 +43,7 @@ pub fn log_filters(
     let scale = FILTER_WIDTH.div_ceil(width.max(1));
     let filters = weights.chunks_exact((height * width).max(1)).enumerate();
     let filters: Result<Vec<_>, ImageError> = filters
+        .take(MAX_FILTERS)
         .map(|(index, filter)| {
             let image = signed(filter, largest, [height, width])?;
             image.scale(scale)?.caption(&format!("filter {index}"))
@@ -60,8 +66,9 @@ fn signed(numbers: &[f32], largest: f32, [height, width]: [usize; 2]) -> Result<
     Image::from_f32_chw(&planes, [3, height, width])
 }
 
-/// Logs what each op of both convolutional layers makes of the first image of `pass`: for each op a
-/// map of each channel, from black for the op's smallest number to white for its largest.
+/// Logs what each op before the first fully connected layer makes of the first image of `pass`, of
+/// many only the last one of each convolution: for each op a map of each channel, from black for the
+/// op's smallest number to white for its largest.
 ///
 /// # Errors
 /// What [`SummaryWriter`] and the device say.
@@ -72,8 +79,10 @@ pub fn log_feature_maps(
     step: usize,
 ) -> Result<(), LogError> {
     let mut rows = vec![feature_maps("image", images)?];
-    for (name, output) in &pass.maps {
-        rows.push(feature_maps(name, output)?);
+    let are_many = pass.maps.len() > MAX_OPS;
+    let shown = pass.maps.iter().filter(|op| op.ends_stage || !are_many);
+    for op in shown.take(MAX_OPS) {
+        rows.push(feature_maps(&op.name, &op.output)?);
     }
     let sheet = Image::grid(&rows, 1, PADDING)?;
     Ok(run.add_image("network/feature_maps", &sheet, step)?)
@@ -92,6 +101,7 @@ fn feature_maps(name: &str, output: &Tensor) -> Result<Image, LogError> {
         .collect();
     let maps: Result<Vec<_>, _> = shares
         .chunks_exact((height * width).max(1))
+        .take(MAX_CHANNELS)
         .map(|map| thumbnail(map, [height, width], MAP_WIDTH))
         .collect();
     let rows = Image::grid(&maps?, channels.min(MAPS_IN_A_ROW), 1)?;

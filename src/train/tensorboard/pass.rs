@@ -1,106 +1,96 @@
 //! What the network gives for some images, inside and at its end.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::nn::{Parameters, affine, conv_pool_relu, convolve, max_pool2d, relu};
+use crate::nn::{Layer, Network, OutputShape, PlannedLayer};
 
-/// What the article's network gives for some images.
+use super::op_names::op_names;
+
+/// What a network gives for some images.
 #[derive(Debug)]
 pub struct Pass {
-    /// The last op of each layer, as `conv1/relu`, and what it gives for all images: (N, C, H, W) or
-    /// (N, features).
-    pub layers: Vec<(&'static str, Tensor)>,
-    /// Each op of the convolutional layers, as `conv1/convolution`, and what it gives for the first
-    /// image: (1, C, H, W). In training convolution, pooling and ReLU are one op, of which nothing
-    /// can be seen inside.
-    pub maps: Vec<(&'static str, Tensor)>,
+    /// What the ops of the network give for all images, in order.
+    pub outputs: Vec<OpOutput>,
+    /// Each op before the first fully connected layer by itself, as `conv1/convolution`, and what it
+    /// gives for the first image: (1, C, H, W). In training convolution, pooling and ReLU are one
+    /// op, of which nothing can be seen inside.
+    pub maps: Vec<OpOutput>,
     /// What the last layer gives: (N, classes).
     pub logits: Tensor,
+}
+
+/// What an op of a network gives.
+#[derive(Debug)]
+pub struct OpOutput {
+    /// The op, or the last layer of several that it computes at once: as `conv1/relu`.
+    pub name: String,
+    /// (N, C, H, W) or (N, features).
+    pub output: Tensor,
+    /// The ReLU among the layers that it computes.
+    pub relu: Option<String>,
+    /// Whether it is the last of its stage.
+    pub ends_stage: bool,
 }
 
 impl Pass {
     /// Computes `images` (N, 1, H, W), of which there is at least one.
     ///
     /// # Errors
-    /// Parameters of another network; what the device says.
-    pub fn new(parameters: &Parameters, images: &Tensor) -> Result<Self> {
-        let weights = Weights::new(parameters);
-        let conv1 = weights.conv_pool_relu("conv1", images)?;
-        let conv2 = weights.conv_pool_relu("conv2", &conv1)?;
-        let fc1 = relu(&weights.affine("fc1", &conv2)?)?;
-        let logits = weights.affine("fc2", &fc1)?;
+    /// What the device says.
+    pub fn new(network: &Network, images: &Tensor) -> Result<Self> {
+        let outputs = named(network, network.outputs(images)?);
+        let Some(last) = outputs.last() else {
+            bail!("the network has no layers");
+        };
+        let layers = network.plan().layers().iter();
+        let of_maps = layers.take_while(|layer| matches!(layer.output, OutputShape::Maps(_)));
+        let count = of_maps.count();
+        let mut one_by_one = network.outputs_one_by_one(&images.narrow(0, 0, 1)?)?;
+        one_by_one.truncate(count);
         Ok(Self {
-            maps: weights.maps(&images.narrow(0, 0, 1)?)?,
-            layers: vec![
-                ("conv1/relu", conv1),
-                ("conv2/relu", conv2),
-                ("fc1/relu", fc1),
-                ("fc2/logits", logits.clone()),
-            ],
-            logits,
+            logits: last.output.clone(),
+            maps: named(network, one_by_one),
+            outputs,
         })
     }
 }
 
-/// What the last hidden layer gives for `images`: (N, 128).
-///
-/// # Errors
-/// As [`Pass::new`].
-pub fn features(parameters: &Parameters, images: &Tensor) -> Result<Tensor> {
-    let weights = Weights::new(parameters);
-    let conv1 = weights.conv_pool_relu("conv1", images)?;
-    let conv2 = weights.conv_pool_relu("conv2", &conv1)?;
-    relu(&weights.affine("fc1", &conv2)?)
+/// The outputs with what they are called. Dropout, which does nothing outside of training, has none.
+fn named(network: &Network, mut outputs: Vec<(Range<usize>, Tensor)>) -> Vec<OpOutput> {
+    let layers = network.plan().layers();
+    let names = op_names(network.plan(), label);
+    let last = |computed: &Range<usize>| computed.end - 1;
+    outputs.retain(|(computed, _)| {
+        let layer = &layers[last(computed)].layer;
+        !matches!(layer, Layer::Dropout { .. })
+    });
+    let stages = outputs
+        .iter()
+        .map(|(computed, _)| &layers[last(computed)].stage);
+    let stages: Vec<&String> = stages.collect();
+    let named = outputs.iter().enumerate().map(|(at, (computed, output))| {
+        let relu = computed
+            .clone()
+            .find(|at| layers[*at].layer == Layer::Relu {});
+        OpOutput {
+            name: names[last(computed)].clone(),
+            output: output.clone(),
+            relu: relu.map(|at| names[at].clone()),
+            ends_stage: stages.get(at + 1) != Some(&stages[at]),
+        }
+    });
+    named.collect()
 }
 
-/// Parameters by name, without the past that a backward pass would follow.
-struct Weights(BTreeMap<String, Tensor>);
-
-impl Weights {
-    fn new(parameters: &Parameters) -> Self {
-        let named = parameters.named().into_iter();
-        Self(named.map(|(name, var)| (name, var.detach())).collect())
+fn label(layer: &PlannedLayer) -> String {
+    match layer.layer {
+        Layer::Conv { .. } => "convolution",
+        Layer::Linear { units: None } => "logits",
+        ref other => other.kind(),
     }
-
-    /// What each op of both convolutional layers gives, one after the other.
-    fn maps(&self, images: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
-        let mut maps = Vec::new();
-        let mut x = images.clone();
-        for [layer, convolved, pooled, rectified] in [
-            ["conv1", "conv1/convolution", "conv1/max_pool", "conv1/relu"],
-            ["conv2", "conv2/convolution", "conv2/max_pool", "conv2/relu"],
-        ] {
-            let (weight, bias) = self.of(layer)?;
-            x = convolve(&x, weight, bias, weight.dim(2)? / 2, 1)?;
-            maps.push((convolved, x.clone()));
-            x = max_pool2d(&x, 2, 2)?;
-            maps.push((pooled, x.clone()));
-            x = relu(&x)?;
-            maps.push((rectified, x.clone()));
-        }
-        Ok(maps)
-    }
-
-    fn conv_pool_relu(&self, layer: &str, images: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = self.of(layer)?;
-        conv_pool_relu(images, weight, bias)
-    }
-
-    fn affine(&self, layer: &str, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = self.of(layer)?;
-        affine(x, weight, bias)
-    }
-
-    /// Weight and bias of a layer.
-    fn of(&self, layer: &str) -> Result<(&Tensor, &Tensor)> {
-        let get = |name: &str| self.0.get(&format!("{layer}.{name}"));
-        match (get("weight"), get("bias")) {
-            (Some(weight), Some(bias)) => Ok((weight, bias)),
-            _ => bail!("the network has no layer {layer}"),
-        }
-    }
+    .to_owned()
 }
 
 #[cfg(test)]
@@ -108,23 +98,59 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::nn::{Article, Init};
+    use crate::nn::{Init, NamedNetwork, Parameters, Plan};
+
+    /// A pass of two images of 8×8 pixels through a network of three classes.
+    fn pass(layers: &[Layer]) -> Pass {
+        let parameters = Parameters::new(0, Init::Layers);
+        let plan = Plan::new(layers, [1, 8, 8], 3).unwrap();
+        let network = Network::new(&plan, parameters.builder(&Device::Cpu)).unwrap();
+        let pixels: Vec<f32> = (0..128).map(|index| index as f32 / 128.0).collect();
+        let images = Tensor::from_vec(pixels, (2, 1, 8, 8), &Device::Cpu).unwrap();
+        let none = images.narrow(0, 0, 0).unwrap();
+        assert!(Pass::new(&network, &none).is_err());
+        Pass::new(&network, &images).unwrap()
+    }
+
+    fn names(outputs: &[OpOutput]) -> Vec<&str> {
+        outputs.iter().map(|output| &*output.name).collect()
+    }
 
     #[test]
     fn the_ops_one_by_one_give_what_the_layers_give() {
-        let parameters = Parameters::new(0, Init::Layers);
-        Article::new(8, 8, 3, parameters.builder(&Device::Cpu)).unwrap();
-        let pixels: Vec<f32> = (0..128).map(|index| index as f32 / 128.0).collect();
-        let images = Tensor::from_vec(pixels, (2, 1, 8, 8), &Device::Cpu).unwrap();
-        let pass = Pass::new(&parameters, &images).unwrap();
-        for (layer, whole) in &pass.layers[..2] {
-            let (_, map) = pass.maps.iter().find(|(name, _)| name == layer).unwrap();
-            let first = whole.narrow(0, 0, 1).unwrap();
-            let furthest = (map - first).unwrap().abs().unwrap().max_all().unwrap();
-            assert!(furthest.to_scalar::<f32>().unwrap() < 1e-5, "{layer}");
+        let pass = pass(&NamedNetwork::Article.layers());
+        let expected = [
+            "conv1/relu",
+            "conv2/relu",
+            "fc1/linear",
+            "fc1/relu",
+            "fc2/logits",
+        ];
+        assert_eq!(names(&pass.outputs), expected);
+        for whole in &pass.outputs[..2] {
+            let map = pass.maps.iter().find(|map| map.name == whole.name).unwrap();
+            let first = whole.output.narrow(0, 0, 1).unwrap();
+            let differences = (&map.output - first).unwrap().abs().unwrap();
+            let furthest = differences.max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(furthest < 1e-5, "{}", whole.name);
         }
+        let of_both = ["convolution", "max_pool", "relu"];
+        let expected = ["conv1", "conv2"].map(|layer| of_both.map(|op| format!("{layer}/{op}")));
+        assert_eq!(names(&pass.maps), expected.concat());
         assert_eq!(pass.logits.dims(), [2, 3]);
-        let none = images.narrow(0, 0, 0).unwrap();
-        assert!(Pass::new(&parameters, &none).is_err());
+    }
+
+    #[test]
+    fn a_relu_before_its_pooling_is_found() {
+        let layers = [
+            Layer::conv(4, 3),
+            Layer::Relu {},
+            Layer::max_pool(2),
+            Layer::classes(),
+        ];
+        let pass = pass(&layers);
+        assert_eq!(names(&pass.outputs), ["conv1/max_pool", "fc1/logits"]);
+        assert_eq!(pass.outputs[0].relu.as_deref(), Some("conv1/relu"));
+        assert!(pass.outputs.iter().all(|output| output.ends_stage));
     }
 }

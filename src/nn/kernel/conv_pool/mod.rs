@@ -239,7 +239,7 @@ impl<'a> Images<'a> {
 mod tests {
     use super::*;
     use crate::nn::kernel::conv::Conv;
-    use crate::nn::kernel::pool::MaxPool;
+    use crate::nn::kernel::pool::Pool;
     use crate::random::{Purpose, Stream};
 
     fn random(count: usize, seed: u64) -> Vec<f32> {
@@ -284,8 +284,9 @@ mod tests {
                 kernel_size,
                 padding: kernel_size / 2,
                 stride: 1,
+                instruction_set: InstructionSet::Portable,
             };
-            let pool = MaxPool {
+            let pool = Pool {
                 height,
                 width,
                 kernel_size: 2,
@@ -300,12 +301,12 @@ mod tests {
             let mut sums = vec![0.0; images * channels_out * height * width];
             conv.forward(&input, &weight, &bias, &mut sums);
             let (mut expected, mut winners) = (vec![0.0; pooled], vec![0; pooled]);
-            pool.forward(&sums, &mut expected, &mut winners);
+            pool.forward_max(&sums, &mut expected, &mut winners);
             let through = |(grad, out): (&f32, &f32)| if *out > 0.0 { *grad } else { 0.0 };
             let grad: Vec<f32> = grad_pooled.iter().zip(&expected).map(through).collect();
             expected.iter_mut().for_each(|x| *x = x.max(0.0));
             let mut grad_sums = vec![0.0; sums.len()];
-            pool.backward(&grad, &winners, &mut grad_sums);
+            pool.backward_max(&grad, &winners, &mut grad_sums);
             let mut grad_input = vec![0.0; input.len()];
             let (grad_weight, grad_bias) =
                 conv.backward(&input, &weight, &grad_sums, Some(&mut grad_input));
