@@ -9,7 +9,7 @@ use std::time::Duration;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Module, Result, Tensor, Var};
 use candle_nn::{AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, SGD};
-use cnn_tb::data::{Batches, Shift, Split};
+use cnn_tb::data::{Augmentation, Batches, Split};
 use cnn_tb::nn::{
     Adam, AdamConfig, Init, NamedNetwork, Network, Parameters, Plan, Sgd, SgdConfig, affine,
     conv_pool_relu, cross_entropy,
@@ -169,10 +169,17 @@ fn batches(criterion: &mut Criterion) -> Result<()> {
         candle_core::bail!("images and labels disagree in number");
     };
     let batches = Batches::shuffled(TRAIN_IMAGES as u32, BATCH_SIZE, 0, 1);
-    let shift = Shift {
-        pixels: 1,
+    let shifted = Augmentation {
+        shift: 1,
+        rotation: 0.0,
+        scaling: 0.0,
         seed: 0,
         epoch: 1,
+    };
+    let turned = Augmentation {
+        rotation: 10.0,
+        scaling: 0.1,
+        ..shifted
     };
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
 
@@ -182,10 +189,12 @@ fn batches(criterion: &mut Criterion) -> Result<()> {
         split.gather(next(), &mut pixels, &mut labels);
         Ok(())
     });
-    run(criterion, "batch/gather shifted", OURS, || {
-        split.gather_shifted(next(), shift, &mut pixels, &mut labels);
-        Ok(())
-    });
+    for (name, augmentation) in [("shifted", shifted), ("turned", turned)] {
+        run(criterion, &format!("batch/gather {name}"), OURS, || {
+            split.gather_augmented(next(), &augmentation, &mut pixels, &mut labels);
+            Ok(())
+        });
+    }
     run(criterion, "batch/gather", CANDLE, || {
         images.index_select(&Tensor::new(next(), &Device::Cpu)?, 0)
     });

@@ -15,9 +15,11 @@ pub enum Purpose {
     /// How far a training image is moved; the index is the epoch in the upper half and the image
     /// in the lower.
     Shift = 3,
+    /// How a training image is turned and scaled; the index is as for [`Purpose::Shift`].
+    Affine = 4,
     /// Which numbers dropout sets to 0. Keys of masks come from it, with a layer and then with epoch
     /// and image as for a shift, and from such a key the mask, with the index 0.
-    Dropout = 4,
+    Dropout = 5,
 }
 
 /// A stream of random numbers.

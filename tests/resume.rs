@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,14 @@ struct Finished {
 }
 
 impl Finished {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Holds that it ended with `code`, and shows what it said where it did not.
     #[track_caller]
     fn ended(self, code: i32) -> Self {
@@ -93,12 +101,23 @@ impl Dir {
     }
 
     fn train(&self, line: &str) -> Finished {
-        let output = self.command(line).output().unwrap();
-        Finished {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Finished::of(self.command(line).output().unwrap())
+    }
+
+    /// As [`train`](Self::train), with files of at most so many bytes.
+    #[cfg(target_os = "linux")]
+    fn limited(&self, line: &str, bytes: u64) -> Finished {
+        let train = self.command(line);
+        let mut command = Command::new("sh");
+        // What is ignored stays ignored, and a write that is too long fails.
+        let script = "trap '' XFSZ; exec prlimit --fsize=\"$0\" \"$@\"";
+        command
+            .args(["-c", script, &bytes.to_string()])
+            .arg(train.get_program())
+            .args(train.get_args())
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
+        Finished::of(command.output().unwrap())
     }
 
     /// Starts a training and kills it `delay` after it has said that so many `epochs` are completed.
@@ -260,7 +279,10 @@ fn however_often_it_is_killed_a_training_ends_the_same() {
     let mut moments = Moments(20);
     for (name, flags) in [
         ("adam", "--lr 0.01"),
-        ("sgd", "--lr 0.01 --optimizer sgd --clip-norm 2"),
+        (
+            "sgd",
+            "--lr 0.01 --optimizer sgd --clip-norm 2 --rotation 10",
+        ),
         ("stopped", "--lr 1e-30 --early-stopping 6"),
         ("network", "--config net.toml --lr 0.01"),
     ] {
@@ -413,6 +435,10 @@ fn other_settings_data_and_places_are_refused() {
             "--clip-norm 2",
             "a was begun with other settings: clip_norm was none, is now 2.0\n",
         ),
+        (
+            "--rotation 10",
+            "a was begun with other settings: rotation was none, is now 10.0\n",
+        ),
         ("--preset article", "a was begun with other settings: "),
     ] {
         let finished = dir.train(&format!("--resume --logdir a {flags}")).ended(2);
@@ -544,4 +570,105 @@ fn no_bytes_make_a_checkpoint_panic() {
         }
     }
     assert!(outcomes.iter().all(|count| *count > 5), "{outcomes:?}");
+}
+
+/// No file may grow beyond a size: what an event file does not take is in the next one.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_file_does_not_take_is_in_the_next_one() {
+    let dir = Dir::new();
+    let flags = format!("{SMALL} --epochs 12");
+    dir.train(&format!("{flags} --logdir whole")).ended(0);
+    let events = |run: &str| {
+        let names = event_file_names(&dir.path(run)).unwrap();
+        let paths = names.iter().map(|name| dir.path(run).join(name));
+        paths.collect::<Vec<_>>()
+    };
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    // Most of an event file; the others fit.
+    let limit = bytes(&events("whole")[0]) * 3 / 4;
+    assert!(bytes(&dir.path(&format!("whole/{LAST}"))) < limit);
+
+    let finished = dir
+        .limited(&format!("{flags} --logdir limited"), limit)
+        .ended(0);
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    assert_eq!(lines, [""; 0]);
+    let [first, second] = &events("limited")[..] else {
+        panic!("{:?}", events("limited"));
+    };
+    assert!(bytes(first) <= limit && bytes(second) > limit / 9);
+    dir.expect_equal("limited", "whole");
+}
+
+/// What cannot be written does not end a training; it is told when it begins and at the end.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_training_whose_files_cannot_be_written_comes_to_its_end() {
+    let dir = Dir::new();
+    let flags = format!("{SMALL} --epochs 3 --logdir a");
+    let finished = dir.limited(&flags, 20_000).ended(2);
+    assert!(finished.stdout.contains("\ntest    loss "), "{finished:#?}");
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    let [log, checkpoint, error] = lines[..] else {
+        panic!("{finished:#?}");
+    };
+    let cause = "File too large (os error 27)";
+    assert!(
+        log.starts_with(&format!("warning: cannot write a: {cause}; ")),
+        "{log}"
+    );
+    assert!(
+        log.ends_with(" records not written; the training goes on"),
+        "{log}"
+    );
+    let expected = format!("cannot write a/{LAST}: {cause}");
+    assert_eq!(
+        checkpoint,
+        format!("warning: {expected}; the training goes on")
+    );
+    assert!(
+        error.starts_with("error: cannot write a/weights.safetensors"),
+        "{error}"
+    );
+    for part in [expected.as_str(), " records not written; "] {
+        assert!(error.contains(part), "{error}");
+    }
+    for entry in fs::read_dir(dir.path("a")).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(!name.to_string_lossy().ends_with("part"), "{name:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn weights_outlast_a_directory_that_vanishes() {
+    let dir = Dir::new();
+    let flags = format!("{SMALL} --epochs 40 --logdir a --json");
+    let mut child = dir.command(&flags).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("\"epoch\":2,") {
+        assert!(stdout.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    // A file that comes while the others are removed is in the way.
+    let removed = (0..100).find(|_| fs::remove_dir_all(dir.path("a")).is_ok());
+    assert!(removed.is_some());
+    stdout.read_to_string(&mut said).unwrap();
+    let finished = Finished::of(child.wait_with_output().unwrap()).ended(2);
+    assert!(said.contains("\"event\":\"result\""), "{said}");
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    let is_log = |line: &&&str| line.contains(": the file was removed; ");
+    let warning = lines.iter().find(is_log).unwrap();
+    assert!(warning.starts_with("warning: cannot write a/"), "{warning}");
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("error: cannot write a/") && last.ends_with(" records lost"));
+    let weights = dir.read("a/weights.safetensors");
+    assert!(dir.path("a/config.toml").exists());
+    // Later epochs are there.
+    let points = dir.run("a").scalars("validation/loss").unwrap().to_vec();
+    assert_eq!(points.last().unwrap().step, 40);
+    dir.train(&format!("{SMALL} --epochs 40 --logdir whole"))
+        .ended(0);
+    assert!(weights == dir.read("whole/weights.safetensors"));
 }

@@ -15,7 +15,7 @@ use cnn_tb::tb::proto::event::What;
 use cnn_tb::tb::proto::h_params_plugin_data::Data;
 use cnn_tb::tb::proto::summary::value;
 use cnn_tb::tb::proto::{Event, HParamsPluginData};
-use cnn_tb::tb::{EventReader, Kind, Logdir, Run, SessionStatus, SummaryWriter};
+use cnn_tb::tb::{EventReader, HParam, Kind, Logdir, Run, SessionStatus, SummaryWriter};
 use cnn_tb::train::{Config, OptimizerKind, Preset, Schedule};
 use prost::Message as _;
 use serde_json::Value;
@@ -550,6 +550,38 @@ fn the_recipe_names_decay_and_clipping() {
 }
 
 #[test]
+fn what_changes_images_is_named_kept_and_shown() {
+    let dir = Dir::new();
+    for (name, flags, said, written) in [
+        ("a", "", ", shift 1 · seed", ""),
+        ("b", "--preset article --epochs 1", "batch 20 · seed", ""),
+        (
+            "c",
+            "--shift 0 --rotation 12.5 --scaling 0.1",
+            "batch 20, rotation 12.5°, scaling 0.1 · seed",
+            "rotation = 12.5\nscaling = 0.1\n",
+        ),
+    ] {
+        let line = format!("--data data {flags} --batch-size 20 --logdir {name}");
+        let finished = dir.train(&line).ended(0);
+        assert!(finished.stdout.contains(said), "{}", finished.stdout);
+        let toml = String::from_utf8(dir.read(&format!("{name}/config.toml"))).unwrap();
+        let settings = ["rotation = ", "scaling = "];
+        let lines = toml.split_inclusive('\n');
+        let lines = lines.filter(|line| settings.iter().any(|name| line.starts_with(name)));
+        assert_eq!(lines.collect::<String>(), written);
+        let run = dir.run(name);
+        for (setting, value) in [("rotation", 12.5), ("scaling", 0.1)] {
+            let expected = (name == "c").then_some(HParam::Number(value));
+            assert_eq!(run.hparams().get(setting), expected.as_ref());
+        }
+        let steps = run.images("samples/augmented").ok();
+        let steps = steps.map(|points| points.iter().map(|p| p.step).collect::<Vec<_>>());
+        assert_eq!(steps, (name != "b").then(|| vec![0]), "{name}");
+    }
+}
+
+#[test]
 fn the_instruction_set_is_chosen_said_and_kept() {
     let dir = Dir::new();
     let flags = "--instruction-set portable --logdir a";
@@ -712,6 +744,22 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "it must be a whole number from 0 to 9,223,372,036,854,775,807\n",
         ),
         ("--optimizer rmsprop", "[possible values: adam, adamw, sgd]"),
+        (
+            "--rotation 181",
+            "rotation is 181; it must be from 0 to 180 degrees\n",
+        ),
+        (
+            "--rotation -1",
+            "rotation is -1; it must be from 0 to 180 degrees\n",
+        ),
+        (
+            "--rotation wild",
+            "it must be a number from 0 to 180 degrees\n",
+        ),
+        (
+            "--scaling 0.6",
+            "scaling is 0.6; it must be from 0 to 0.5\n",
+        ),
         (
             "--clip-norm 0",
             "clip_norm is 0; it must be above 0 and at most 1,000,000\n",
@@ -1145,9 +1193,12 @@ fn output_that_cannot_be_written_is_an_error_but_no_failure_of_the_training() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "error: cannot write to standard output: No space left on device (os error 28)\n"
+        "warning: cannot write to standard output: No space left on device (os error 28); the training \
+         goes on\n\
+         error: cannot write to standard output: No space left on device (os error 28)\n"
     );
-    assert_eq!(dir.run("a").session().unwrap().status, None);
+    let status = dir.run("a").session().unwrap().status;
+    assert_eq!(status, Some(SessionStatus::Success));
 }
 
 #[cfg(unix)]

@@ -196,6 +196,29 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
 }
 
 #[test]
+fn images_are_turned_and_scaled_alike_for_any_number_of_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    let dataset = small_dataset(directory.path(), 240, 50);
+    let with = |rotation, scaling, threads| {
+        let config = Config {
+            rotation,
+            scaling,
+            threads: Some(threads),
+            ..config()
+        };
+        train(&config, &dataset).0
+    };
+    let both = with(15.0, 0.1, 1);
+    for threads in [2, 3] {
+        assert!(both == with(15.0, 0.1, threads), "{threads} threads");
+    }
+    let neither = with(0.0, 0.0, 1);
+    let (turned, scaled) = (with(15.0, 0.0, 1), with(0.0, 0.1, 1));
+    assert!(both != neither && both != turned && both != scaled);
+    assert!(turned != neither && scaled != neither && turned != scaled);
+}
+
+#[test]
 fn decay_and_clipping_change_the_weights_where_they_have_something_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let dataset = small_dataset(directory.path(), 240, 50);

@@ -4,6 +4,7 @@ mod cut_run;
 mod earlier_run;
 mod interrupt;
 mod json;
+mod mishap;
 mod run_dir;
 pub mod settings;
 mod surroundings;
@@ -25,7 +26,7 @@ use self::json::Json;
 use self::run_dir::RunDir;
 use self::terminal::Terminal;
 use self::watch::Watch;
-use super::Outcome;
+use super::{Outcome, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +42,11 @@ and previous.checkpoint (what --resume goes on from) and, for TensorBoard's Proj
 --early-stopping or --time-limit ends is a success: it reads the test images, saves the weights that it \
 has, says why it ended and which epoch was the best, and exits 0. Ctrl-C stops \
 after the current batch, keeps the logs, saves the weights and exits 130; a second one stops at once.
+
+What cannot be written while the network is trained, as on a full disk, is told once, and the training \
+goes on: what belongs into event files is kept (up to 32 MiB for each directory) and written when there \
+is room again, checkpoints are tried after every epoch. If something is missing at the end, the exit \
+code is 2. Weights that the run directory does not take go to the system's directory for temporary files.
 
 After every epoch a checkpoint is written. --resume goes on from the last one, whatever ended the \
 training, and comes to the same weights and the same series as if nothing had; a run without one is \
@@ -133,6 +139,11 @@ trait Report: Send {
     /// An epoch was completed.
     fn epoch(&mut self, _epoch: &Epoch, _times: Times) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Something is wrong, and the training goes on.
+    fn warn(&mut self, text: &str) {
+        output::warn(text);
     }
 
     /// Everything is written.
@@ -258,7 +269,7 @@ fn built_in() -> anyhow::Result<Dataset> {
 
 #[cfg(not(feature = "mnist"))]
 fn built_in() -> anyhow::Result<Dataset> {
-    Err(super::output::Advised::new(
+    Err(output::Advised::new(
         "this cnn-tb was built without MNIST",
         "name a directory with four IDX files: --data DIR",
     )

@@ -1,9 +1,10 @@
-//! Data sets: IDX files, the embedded MNIST, splits and seeded batches; and pictures that a person
+//! Data sets: IDX files, the embedded MNIST, splits, seeded batches and augmentation; and pictures that a person
 //! drew, made alike MNIST's.
 //!
 //! The text of an error says all; what the system said is in the field `cause`, not in `source()`, so
 //! that no report says it twice.
 
+mod augmentation;
 mod batches;
 mod dataset;
 mod digit;
@@ -13,8 +14,9 @@ mod mnist;
 mod picture;
 mod split;
 
+pub use augmentation::Augmentation;
 pub use batches::Batches;
 pub use dataset::{DataError, Dataset};
 pub use idx::{IdxError, Images, read_images, read_labels};
 pub use picture::{Picture, PictureError};
-pub use split::{Shift, Split};
+pub use split::Split;

@@ -1,6 +1,6 @@
 //! Images with their labels.
 
-use crate::random::{Purpose, Stream};
+use super::Augmentation;
 
 /// Images of one size with their labels: the `train`, `validation` or `test` part of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,18 +10,6 @@ pub struct Split {
     /// Rows and columns of an image: `pixels.len() == height * width * labels.len()`, both above 0.
     height: usize,
     width: usize,
-}
-
-/// How images are moved at random: each by up to `pixels` in each direction, blank where nothing
-/// moves in, as far as `seed`, `epoch` and its index in the split say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shift {
-    /// Pixels at most, from 0 to 2³⁰.
-    pub pixels: u32,
-    /// Seed of the training.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u32,
 }
 
 impl Split {
@@ -83,56 +71,26 @@ impl Split {
         }
     }
 
-    /// As [`Split::gather`], each image moved as [`Shift`] says.
+    /// As [`Split::gather`], each image changed as [`Augmentation`] says.
     ///
     /// # Panics
     /// Like a slice, for an index of [`Split::len`] or more.
-    pub fn gather_shifted(
+    pub fn gather_augmented(
         &self,
         indices: &[u32],
-        shift: Shift,
+        augmentation: &Augmentation,
         pixels: &mut Vec<u8>,
         labels: &mut Vec<u32>,
     ) {
         self.gather(indices, pixels, labels);
-        if shift.pixels == 0 {
+        if augmentation.is_identity() {
             return;
         }
-        for (index, image) in indices
-            .iter()
-            .zip(pixels.chunks_exact_mut(self.image_len()))
-        {
-            let sample = u64::from(shift.epoch) << 32 | u64::from(*index);
-            let mut stream = Stream::new(shift.seed, Purpose::Shift, sample);
-            let most = i64::from(shift.pixels);
-            let mut draw = || i64::from(stream.below(2 * shift.pixels + 1)) - most;
-            self.shift(image, draw(), draw());
-        }
-    }
-
-    /// Moves an image down by `dy` and right by `dx` pixels.
-    fn shift(&self, image: &mut [u8], dy: i64, dx: i64) {
-        let source = image.to_vec();
-        image.fill(0);
-        let inside = |at: usize, delta: i64, size: usize| {
-            usize::try_from(at as i64 - delta)
-                .ok()
-                .filter(|from| *from < size)
-        };
-        for (y, row) in image.chunks_exact_mut(self.width).enumerate() {
-            let Some(from_y) = inside(y, dy, self.height) else {
-                continue;
-            };
-            let source = &source[from_y * self.width..(from_y + 1) * self.width];
-            let (to, from) = if dx >= 0 {
-                (dx as usize, 0)
-            } else {
-                (0, dx.unsigned_abs() as usize)
-            };
-            let count = self.width.saturating_sub(to.max(from));
-            if count > 0 {
-                row[to..to + count].copy_from_slice(&source[from..from + count]);
-            }
+        let size = [self.height, self.width];
+        let images = pixels.chunks_exact_mut(self.image_len());
+        let mut scratch = Vec::new();
+        for (index, image) in indices.iter().zip(images) {
+            augmentation.apply(*index, image, size, &mut scratch);
         }
     }
 
@@ -184,41 +142,29 @@ mod tests {
     }
 
     #[test]
-    fn shifted_images_keep_what_stays_inside() {
-        let split = Split::new(2, 3, vec![1, 2, 3, 4, 5, 6], vec![0]).unwrap();
-        for (dy, dx, expected) in [
-            (0, 0, [1, 2, 3, 4, 5, 6]),
-            (1, 0, [0, 0, 0, 1, 2, 3]),
-            (0, 1, [0, 1, 2, 0, 4, 5]),
-            (-1, -1, [5, 6, 0, 0, 0, 0]),
-            (2, 0, [0; 6]),
-            (0, -9, [0; 6]),
-        ] {
-            let mut image = split.pixels().to_vec();
-            split.shift(&mut image, dy, dx);
-            assert_eq!(image, expected, "{dy}, {dx}");
-        }
-        let gather = |indices: &[u32], shift, epoch| {
-            let (mut pixels, mut labels) = (vec![], vec![]);
-            let shift = Shift {
-                pixels: shift,
+    fn images_are_augmented_alike_in_every_batch() {
+        let pixels: Vec<u8> = (0..3 * 20).map(|at| at * 4).collect();
+        let split = Split::new(4, 5, pixels, vec![7, 8, 9]).unwrap();
+        for (shift, rotation, scaling) in [(0, 0.0, 0.0), (1, 0.0, 0.0), (1, 20.0, 0.1)] {
+            let augmentation = Augmentation {
+                shift,
+                rotation,
+                scaling,
                 seed: 1,
-                epoch,
+                epoch: 3,
             };
-            split.gather_shifted(indices, shift, &mut pixels, &mut labels);
-            pixels
-        };
-        assert_eq!(gather(&[0], 0, 1), split.pixels());
-        let moved: Vec<_> = (0..20).map(|epoch| gather(&[0], 1, epoch)).collect();
-        assert!(
-            moved.iter().any(|pixels| pixels != split.pixels()),
-            "epochs differ"
-        );
-        assert_eq!(
-            gather(&[0, 0], 1, 3),
-            moved[3].repeat(2),
-            "by epoch and index alone"
-        );
+            let gather = |indices: &[u32]| {
+                let (mut pixels, mut labels) = (vec![99; 5], vec![99; 5]);
+                split.gather_augmented(indices, &augmentation, &mut pixels, &mut labels);
+                (pixels, labels)
+            };
+            let (together, labels) = gather(&[2, 0, 2, 1]);
+            assert_eq!(labels, [9, 7, 9, 8]);
+            let alone = [2, 0, 2, 1].map(|index| gather(&[index]).0).concat();
+            assert_eq!(together, alone);
+            let is_unchanged = together[20..40] == split.pixels()[..20];
+            assert_eq!(is_unchanged, augmentation.is_identity());
+        }
     }
 
     #[test]

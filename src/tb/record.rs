@@ -53,6 +53,17 @@ pub(crate) fn append_record_with(buffer: &mut Vec<u8>, append_payload: impl FnOn
     buffer.extend_from_slice(&payload_crc);
 }
 
+/// Where each of `records`, whole and sound ones, ends.
+pub(crate) fn record_ends(records: &[u8]) -> impl Iterator<Item = usize> {
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let length = records.get(end..)?.first_chunk().copied()?;
+        let length = usize::try_from(u64::from_le_bytes(length)).ok()?;
+        end += HEADER_BYTES + length + FOOTER_BYTES;
+        Some(end)
+    })
+}
+
 /// Why a record could not be read. Every offset counts bytes from where the reader began.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {

@@ -397,6 +397,11 @@ pub struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    /// The settings of the training.
+    pub fn config(&self) -> &Config {
+        self.config
+    }
+
     /// Every epoch that was completed.
     pub fn epochs(&self) -> &[Epoch] {
         self.epochs
@@ -467,7 +472,11 @@ impl Progress<'_> {
                 false => Ok(()),
             }
         };
-        write().map_err(named)
+        write().map_err(|error| {
+            // On a full disk half a checkpoint would be in the way.
+            let _ = fs::remove_file(&part);
+            named(error)
+        })
     }
 }
 

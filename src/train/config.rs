@@ -8,6 +8,7 @@ use std::str::FromStr;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::data::Augmentation;
 use crate::nn::{InstructionSet, Layer, NamedNetwork, Plan, PlanError, Schedule};
 
 /// Every setting that a training's result depends on.
@@ -42,6 +43,13 @@ pub struct Config {
     pub schedule: Schedule,
     /// Pixels by which a training image is moved at random, up to, in each direction.
     pub shift: u32,
+    /// Degrees by which a training image is turned at random, up to, either way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rotation: f64,
+    /// How much larger or smaller a training image becomes at random, up to: with 0.1 its sides are
+    /// multiplied by 0.9 to 1.1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub scaling: f64,
     /// After how many epochs in a row without a lower validation loss the training ends; where
     /// absent it never ends for that.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +61,7 @@ pub struct Config {
     pub time_limit_secs: Option<f64>,
     /// The distribution of the initial weights.
     pub init: Init,
-    /// Seed of the initial weights and of the order of the images.
+    /// Seed of the initial weights, of the order of the images and of how they are changed.
     pub seed: u64,
     /// Threads that compute, all of the machine's where absent. The result does not depend on it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +80,11 @@ pub struct Config {
 /// The article's network is not written: trainings that know no other have settings like this.
 fn is_default_network(network: &Option<NamedNetwork>) -> bool {
     network.unwrap_or_default() == NamedNetwork::default()
+}
+
+/// Whether a setting is left out of `config.toml`, as in those from before there was such a setting.
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// How gradients become updates of the parameters.
@@ -210,6 +223,8 @@ impl Preset {
                 clip_norm: None,
                 schedule: Schedule::OneCycle,
                 shift: 1,
+                rotation: 0.0,
+                scaling: 0.0,
                 early_stopping: None,
                 time_limit_secs: None,
                 init: Init::Kaiming,
@@ -312,6 +327,18 @@ impl Config {
         max: 100,
         text: "from 0 to 100",
     };
+    /// What [`rotation`](Self::rotation) may be.
+    pub const ROTATION: NumberRange = NumberRange {
+        min: 0.0,
+        max: 180.0,
+        text: "from 0 to 180 degrees",
+    };
+    /// What [`scaling`](Self::scaling) may be.
+    pub const SCALING: NumberRange = NumberRange {
+        min: 0.0,
+        max: 0.5,
+        text: "from 0 to 0.5",
+    };
     /// What [`early_stopping`](Self::early_stopping) may be.
     pub const EARLY_STOPPING: WholeRange = Self::EPOCHS;
     /// What [`threads`](Self::threads) may be.
@@ -364,6 +391,8 @@ impl Config {
                 Some(self.learning_rate),
                 Self::LEARNING_RATE,
             ),
+            ("rotation", Some(self.rotation), Self::ROTATION),
+            ("scaling", Some(self.scaling), Self::SCALING),
             ("weight_decay", self.weight_decay, Self::WEIGHT_DECAY),
             ("clip_norm", self.clip_norm, Self::CLIP_NORM),
             (
@@ -419,6 +448,17 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How the training images of `epoch`, counted from 1, are changed at random.
+    pub fn augmentation(&self, epoch: usize) -> Augmentation {
+        Augmentation {
+            shift: self.shift,
+            rotation: self.rotation,
+            scaling: self.scaling,
+            seed: self.seed,
+            epoch: epoch as u32,
+        }
     }
 
     /// What the network is called: its name, or `own` for one of [`layers`](Self::layers).
@@ -495,6 +535,8 @@ mod tests {
             optimizer: OptimizerKind::Adamw,
             weight_decay: Some(0.05),
             clip_norm: Some(1.5),
+            rotation: 10.0,
+            scaling: 0.1,
             early_stopping: Some(3),
             time_limit_secs: Some(90.0),
             ..Config::default()
@@ -612,6 +654,20 @@ mod tests {
                 "weight_decay",
                 Config {
                     weight_decay: Some(0.1),
+                    ..default()
+                },
+            ),
+            (
+                "rotation",
+                Config {
+                    rotation: 180.1,
+                    ..default()
+                },
+            ),
+            (
+                "scaling",
+                Config {
+                    scaling: f64::NAN,
                     ..default()
                 },
             ),

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use rayon::prelude::*;
 
-use crate::data::{Batches, Shift, Split};
+use crate::data::{Augmentation, Batches, Split};
 use crate::nn::{count_correct, cross_entropy};
 use crate::train::Metrics;
 
@@ -51,20 +51,22 @@ pub fn evaluate_logits(
     Ok((sum.mean(), logits))
 }
 
-/// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, moved if `shift`
-/// says so, and (N,) u32.
+/// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, changed as
+/// `augmentation` says, and (N,) u32.
 ///
 /// # Errors
 /// What the device says.
 pub fn tensors(
     split: &Split,
     indices: &[u32],
-    shift: Option<Shift>,
+    augmentation: Option<&Augmentation>,
     device: &Device,
 ) -> Result<(Tensor, Tensor)> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    match shift {
-        Some(shift) => split.gather_shifted(indices, shift, &mut pixels, &mut labels),
+    match augmentation {
+        Some(augmentation) => {
+            split.gather_augmented(indices, augmentation, &mut pixels, &mut labels);
+        }
         None => split.gather(indices, &mut pixels, &mut labels),
     }
     let images: Vec<f32> = pixels

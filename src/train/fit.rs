@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use candle_core::Var;
 use candle_nn::Optimizer as _;
 
-use crate::data::{Batches, DataError, Dataset, Shift};
+use crate::data::{Batches, DataError, Dataset};
 use crate::nn::{
     self, Adam, AdamConfig, AdamW, Network, NotAvailable, OptimizerState, Parameters, Plan,
     PlanError, Sgd, SgdConfig, StepParts, add_parts, clip_grad_norm,
@@ -266,15 +266,10 @@ fn run<O: StepParts + OptimizerState>(
     let mut gradients = Vec::new();
     for epoch in epochs.len() + 1..=config.epochs {
         let epoch_began = Instant::now();
-        let shift = Shift {
-            pixels: config.shift,
-            seed: config.seed,
-            epoch: epoch as u32,
-        };
         let step = Step {
             network: &network,
             split: train,
-            shift,
+            augmentation: config.augmentation(epoch),
             device: &device,
         };
         let mut sum = Sum::default();

@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Result};
 use rayon::prelude::*;
 
-use crate::data::{Shift, Split};
+use crate::data::{Augmentation, Split};
 use crate::nn::{BatchStats, Network, count_correct, cross_entropy, dropout_keys};
 use crate::train::evaluate::{Sum, tensors};
 
@@ -14,8 +14,8 @@ pub struct Step<'a> {
     pub network: &'a Network,
     /// The images.
     pub split: &'a Split,
-    /// How they are moved.
-    pub shift: Shift,
+    /// How they are changed at random.
+    pub augmentation: Augmentation,
     /// Where they are computed.
     pub device: &'a Device,
 }
@@ -61,8 +61,9 @@ impl Step<'_> {
 
     /// The gradients of a part of a batch.
     fn part(&self, indices: &[u32], batch: usize) -> Result<Part> {
-        let Shift { seed, epoch, .. } = self.shift;
-        let (images, labels) = tensors(self.split, indices, Some(self.shift), self.device)?;
+        let Augmentation { seed, epoch, .. } = self.augmentation;
+        let augmentation = Some(&self.augmentation);
+        let (images, labels) = tensors(self.split, indices, augmentation, self.device)?;
         let keys = |layer| dropout_keys(seed, layer as u64, epoch, indices);
         let (logits, statistics) = self.network.forward_train(&images, keys)?; // (N, classes)
         let loss = cross_entropy(&logits, &labels)?;

@@ -132,6 +132,8 @@ fn assert_images(tensorboard: &TensorBoard, training: &Training) {
     for tag in ["samples/worst_mistakes", "samples/confusion"] {
         assert_eq!(steps(tag), [1, 2], "{tag}");
     }
+    // The default recipe moves images.
+    assert_eq!(steps("samples/augmented"), [0]);
     let films = served(tensorboard, "samples/animation", "0");
     assert_eq!(films.len(), 1);
     let mut film = gif::DecodeOptions::new()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::f32;
 
-use cnn_tb::tb::SummaryWriter;
+use cnn_tb::tb::{SummaryWriter, WriterOptions};
 use serde_json::{Value, json};
 
 use crate::server::{Loader, Point, Scalars, TensorBoard};
@@ -143,10 +143,20 @@ fn a_resumed_run_is_one_line() {
 
 #[test]
 fn texts_histograms_and_hparams_are_shown() {
+    expect_all_kinds(&WriterOptions::new());
+}
+
+/// With a new file for nearly every record.
+#[test]
+fn many_files_are_shown_as_one() {
+    expect_all_kinds(&WriterOptions::new().max_file_bytes(100));
+}
+
+fn expect_all_kinds(options: &WriterOptions) {
     let logdir = tempfile::tempdir().unwrap();
     let text = "# Größe\n\n| a | b |\n|---|---|\n| 1 | 日本 |\n";
     let mut expected = Scalars::new();
-    let writer = SummaryWriter::create(logdir.path().join("exp1")).unwrap();
+    let writer = options.create(logdir.path().join("exp1")).unwrap();
     let hparams = [
         ("learning_rate", 0.003.into()),
         ("batch_size", 100.into()),

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
-use cnn_tb::tb::writer::LOCK_NAME;
+use cnn_tb::tb::writer::{LOCK_NAME, PART_NAME};
 use cnn_tb::tb::{EventReader, Logdir, SessionStatus};
 use cnn_tb::train::{Config, LAST, PART as CHECKPOINT_PART, PREVIOUS};
 
@@ -164,9 +164,11 @@ fn event_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if let Some(path) = paths.iter().find(|path| !is_our_event_file(path)) {
         return Err(not_ours(path));
     }
-    let lock = directory.join(LOCK_NAME);
-    if lock.symlink_metadata().is_ok() {
-        paths.push(lock);
+    for name in [LOCK_NAME, PART_NAME] {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok() {
+            paths.push(path);
+        }
     }
     Ok(paths)
 }

@@ -1,8 +1,10 @@
 //! The directory that a training writes into: which it is, and what goes into it.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::Context as _;
 use cnn_tb::tb::Logdir;
@@ -124,9 +126,24 @@ impl RunDir {
             }
             None => {}
         }
+        self.replace_config(config)
+    }
+
+    /// Writes the configuration where somebody has removed it, the directory with it, during the
+    /// training: without it nothing can be made of checkpoints and weights.
+    pub fn restore_config(&self, config: &Config) -> io::Result<()> {
+        match self.path.join(CONFIG).exists() {
+            true => Ok(()),
+            false => self.replace_config(config),
+        }
+    }
+
+    fn replace_config(&self, config: &Config) -> io::Result<()> {
+        let path = self.path.join(CONFIG);
         // Half a configuration would be read as another one.
         let part = self.path.join(CONFIG_PART);
-        fs::write(&part, config.to_toml())
+        fs::create_dir_all(&self.path)
+            .and_then(|()| fs::write(&part, config.to_toml()))
             .and_then(|()| fs::rename(&part, &path))
             .map_err(naming("cannot write", &path))
     }
@@ -159,8 +176,11 @@ impl RunDir {
     }
 
     /// Lets `save` write the weights under another name, and names them rightly once they are whole
-    /// and on the disk.
-    pub fn save_weights<E>(&self, save: impl FnOnce(&Path) -> Result<(), E>) -> anyhow::Result<()>
+    /// and on the disk. Where that cannot be done, they go to the system's directory for temporary files.
+    ///
+    /// # Errors
+    /// What stood in the way, and where the weights are.
+    pub fn save_weights<E>(&self, save: impl Fn(&Path) -> Result<(), E>) -> anyhow::Result<()>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
@@ -171,10 +191,17 @@ impl RunDir {
                 .and_then(|()| fs::rename(&part, &whole));
             Ok(named.map_err(naming("cannot write", &whole))?)
         });
-        if saved.is_err() {
-            let _ = fs::remove_file(&part);
+        let Err(error) = saved else { return Ok(()) };
+        let _ = fs::remove_file(&part);
+        let name = format!("cnn-tb-{}-{WEIGHTS}", process::id());
+        let elsewhere = env::temp_dir().join(name);
+        match save(&elsewhere) {
+            Ok(()) => {
+                let advice = format!("the weights are in {}", elsewhere.display());
+                Err(error.context(advice))
+            }
+            Err(_) => Err(error),
         }
-        saved
     }
 
     /// The directory that TensorBoard is to be pointed at: the one that this run lies in.

@@ -58,6 +58,13 @@ pub struct Flags {
     /// Pixels by which each training image is moved at random, up to, in each direction; 0 for none
     #[arg(long, value_name = "N", value_parser = whole::<u32>(Config::SHIFT), allow_negative_numbers = true)]
     shift: Option<u32>,
+    /// Degrees by which each training image is turned at random, up to, either way; 0 for none
+    #[arg(long, value_name = "DEGREES", value_parser = number(Config::ROTATION), allow_negative_numbers = true)]
+    rotation: Option<f64>,
+    /// How much larger or smaller each training image becomes at random, up to: 0.1 for 0.9 to 1.1
+    /// times its size; 0 for none
+    #[arg(long, value_name = "FRACTION", value_parser = number(Config::SCALING), allow_negative_numbers = true)]
+    scaling: Option<f64>,
     /// End after N epochs in a row without a lower validation loss; the weights saved are the last
     /// ones, not those of the best epoch
     #[arg(long, value_name = "N", value_parser = whole::<usize>(Config::EARLY_STOPPING), allow_negative_numbers = true)]
@@ -66,7 +73,7 @@ pub struct Flags {
     /// counts as the last, and the test images are read as always
     #[arg(long, value_name = "SECS", value_parser = seconds, allow_hyphen_values = true)]
     time_limit: Option<f64>,
-    /// Seed of the initial weights and of the order of the images
+    /// Seed of the initial weights, of the order of the images and of how they are changed
     #[arg(long, value_name = "N", value_parser = whole::<u64>(Config::SEED), allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Threads that compute; the result does not depend on it [default: all]
@@ -189,6 +196,8 @@ impl Flags {
             .schedule
             .map_or(config.schedule, ScheduleName::schedule);
         config.shift = self.shift.unwrap_or(config.shift);
+        config.rotation = self.rotation.unwrap_or(config.rotation);
+        config.scaling = self.scaling.unwrap_or(config.scaling);
         config.early_stopping = self.early_stopping.or(config.early_stopping);
         config.time_limit_secs = self.time_limit.or(config.time_limit_secs);
         config.seed = self.seed.unwrap_or(config.seed);

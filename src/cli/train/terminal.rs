@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::run_dir::argument;
 use super::{End, Report, Times};
-use crate::cli::output::{escape, print};
+use crate::cli::output::{escape, print, warn};
 use crate::cli::units::{duration, loss, percent, rough_duration, thousands};
 
 /// How often the bar's numbers are written anew.
@@ -153,6 +153,10 @@ impl Report for Terminal {
         Ok(())
     }
 
+    fn warn(&mut self, text: &str) {
+        self.bar.suspend(|| warn(text));
+    }
+
     fn end(&mut self, end: &End<'_>) -> io::Result<()> {
         self.bar.finish_and_clear();
         print(&closing(end))
@@ -239,7 +243,6 @@ fn recipe(start: &Start<'_>) -> String {
         schedule,
         learning_rate,
         batch_size,
-        shift,
         seed,
         device,
         instruction_set,
@@ -267,13 +270,10 @@ fn recipe(start: &Start<'_>) -> String {
         1 => "1 thread".to_owned(),
         threads => format!("{threads} threads"),
     };
-    let shift = match shift {
-        0 => String::new(),
-        pixels => format!(", shift {pixels}"),
-    };
+    let augmentation = augmentation(start.config);
     let network = start.config.network_name();
     let mut text = format!(
-        "{network} network, {parameters} parameters · {optimizer} · batch {batch_size}{shift} · \
+        "{network} network, {parameters} parameters · {optimizer} · batch {batch_size}{augmentation} · \
          seed {seed} · {threads}"
     );
     if *device != Default::default() {
@@ -281,6 +281,21 @@ fn recipe(start: &Start<'_>) -> String {
     }
     if let Some(set) = instruction_set {
         text.push_str(&format!(" · {}", set.name()));
+    }
+    text
+}
+
+/// `, shift 1, rotation 10°, scaling 0.1`, without what is 0.
+fn augmentation(config: &Config) -> String {
+    let mut text = String::new();
+    for (name, most, unit) in [
+        ("shift", f64::from(config.shift), ""),
+        ("rotation", config.rotation, "°"),
+        ("scaling", config.scaling, ""),
+    ] {
+        if most != 0.0 {
+            text.push_str(&format!(", {name} {most}{unit}"));
+        }
     }
     text
 }

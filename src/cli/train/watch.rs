@@ -1,6 +1,6 @@
 //! What a training is watched by: the log, then the report; and Ctrl-C, which it answers.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use cnn_tb::train::{
     Batch, Config, Epoch, Finish, Groups, Observer, Outcome, Progress, Snapshot, Start, TensorBoard,
 };
 
+use super::mishap::Mishap;
 use super::run_dir::RunDir;
 use super::surroundings;
 use super::{End, Report, Test, Times};
@@ -36,6 +37,12 @@ pub struct Watch {
     completed_before: usize,
     /// When the last checkpoint was known to be on the disk.
     synced: Instant,
+    /// Writing event files, and checkpoints.
+    logging_mishap: Mishap,
+    checkpoint_mishap: Mishap,
+    /// What is wrong for good.
+    failures: Vec<String>,
+    output_failed: bool,
 }
 
 impl Watch {
@@ -60,6 +67,10 @@ impl Watch {
             test: None,
             completed_before: 0,
             synced: began,
+            logging_mishap: Mishap::default(),
+            checkpoint_mishap: Mishap::default(),
+            failures: Vec::new(),
+            output_failed: false,
         }
     }
 
@@ -79,8 +90,16 @@ impl Watch {
 
     /// Reports the end, after the weights were saved. Returns the test result, if the training
     /// came that far.
-    pub fn end(mut self, config: &Config, outcome: &Outcome) -> io::Result<Option<Test>> {
-        unless_closed(self.report.end(&End {
+    ///
+    /// # Errors
+    /// What could not be written to this day, as the log on a full disk.
+    pub fn end(mut self, config: &Config, outcome: &Outcome) -> anyhow::Result<Option<Test>> {
+        if let Some(log) = &self.log
+            && outcome.test.is_none()
+        {
+            self.logging_mishap.note(log.close());
+        }
+        let reported = self.report.end(&End {
             config,
             run_dir: &self.run_dir,
             epochs: &outcome.epochs,
@@ -88,9 +107,16 @@ impl Watch {
             stopped: outcome.stopped,
             test: self.test,
             elapsed: self.began.elapsed(),
-        }))?;
+        });
+        self.note_report(reported);
         self.warn_of_left_out();
-        Ok(self.test)
+        let mishaps = [&self.logging_mishap, &self.checkpoint_mishap];
+        let present = mishaps.into_iter().filter_map(Mishap::present);
+        self.failures.extend(present.map(str::to_owned));
+        match &self.failures[..] {
+            [] => Ok(self.test),
+            failures => anyhow::bail!("{}", failures.join("; ")),
+        }
     }
 
     /// Says what could not be logged, which TensorBoard does not show by itself.
@@ -110,6 +136,33 @@ impl Watch {
         told
     }
 
+    /// Takes note of whether all that was logged is in the event files.
+    fn note_logging(&mut self) {
+        let failure = self.log.as_ref().and_then(TensorBoard::failure);
+        let news = self.logging_mishap.note(failure.map_or(Ok(()), Err));
+        self.warn(news);
+    }
+
+    /// Takes note of how a report went. A training goes on when nobody reads its output any more
+    /// (`cnn-tb train | head`), and when it cannot be written: what it is for lies in the run
+    /// directory.
+    fn note_report(&mut self, reported: io::Result<()>) {
+        let Err(error) = reported else { return };
+        if error.kind() == ErrorKind::BrokenPipe || self.output_failed {
+            return;
+        }
+        self.output_failed = true;
+        let message = format!("cannot write to standard output: {error}");
+        self.warn(Some(format!("{message}; the training goes on")));
+        self.failures.push(message);
+    }
+
+    fn warn(&mut self, text: Option<String>) {
+        if let Some(text) = text {
+            self.report.warn(&text);
+        }
+    }
+
     fn times(&self) -> Times {
         Times {
             elapsed: self.began.elapsed(),
@@ -124,18 +177,6 @@ impl Watch {
             ControlFlow::Continue(())
         }
     }
-}
-
-/// A training goes on when nobody reads its output any more (`cnn-tb train | head`): what it is for
-/// lies in the run directory.
-fn unless_closed(reported: io::Result<()>) -> io::Result<()> {
-    reported.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        kind => {
-            let message = format!("cannot write to standard output: {error}");
-            Err(io::Error::new(kind, message))
-        }
-    })
 }
 
 impl Observer for Watch {
@@ -157,39 +198,49 @@ impl Observer for Watch {
             self.log(|log| surroundings::log(log))?;
         }
         self.log(|log| log.start(start))?;
-        unless_closed(self.report.start(start))
+        let reported = self.report.start(start);
+        self.note_report(reported);
+        Ok(())
     }
 
     fn batch(&mut self, batch: &Batch) -> io::Result<ControlFlow<()>> {
         let _ = self.log(|log| log.batch(batch))?;
-        unless_closed(self.report.batch(batch, self.times()))?;
+        let reported = self.report.batch(batch, self.times());
+        self.note_report(reported);
         Ok(self.answer())
     }
 
     fn epoch(&mut self, epoch: &Epoch, snapshot: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
         let _ = self.log(|log| log.epoch(epoch, snapshot))?;
-        unless_closed(self.report.epoch(epoch, self.times()))?;
+        self.note_logging();
+        let reported = self.report.epoch(epoch, self.times());
+        self.note_report(reported);
         self.logging = Duration::ZERO;
         Ok(self.answer())
     }
 
     fn finish(&mut self, finish: &Finish<'_>) -> io::Result<()> {
         self.log(|log| log.finish(finish))?;
+        self.note_logging();
         self.test = Some(finish.into());
         // Before the checkpoint that says that all is done.
-        let saved = self
-            .run_dir
-            .save_weights(|path| finish.snapshot.parameters.save(path));
-        saved.map_err(|error| io::Error::other(format!("{error:#}")))
+        let parameters = finish.snapshot.parameters;
+        if let Err(error) = self.run_dir.save_weights(|path| parameters.save(path)) {
+            self.failures.push(format!("{error:#}"));
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self, progress: &Progress<'_>) -> io::Result<()> {
         let sync = progress.is_finished() || self.synced.elapsed() >= SYNC_INTERVAL;
         let notes = self.log.as_ref().map_or(&[][..], TensorBoard::notes);
-        progress.save(self.run_dir.path(), notes, sync)?;
-        if sync {
+        let saved = (self.run_dir.restore_config(progress.config()))
+            .and_then(|()| progress.save(self.run_dir.path(), notes, sync));
+        if sync && saved.is_ok() {
             self.synced = Instant::now();
         }
+        let news = self.checkpoint_mishap.note(saved);
+        self.warn(news);
         Ok(())
     }
 }

@@ -94,6 +94,18 @@ pub enum WriteError {
         /// The run directory.
         path: PathBuf,
     },
+    /// The file system does not take what was logged; the writer was told to keep it
+    /// ([`WriterOptions::keep_unwritten`](crate::tb::WriterOptions::keep_unwritten)) and goes on.
+    #[error("{cause}{}", unwritten(*.kept, *.lost))]
+    Unwritten {
+        /// Why it failed the last time.
+        cause: Box<WriteError>,
+        /// Records that are kept and will be written when that can be done.
+        kept: u64,
+        /// Records that are lost: there were too many to keep, their file was removed, or the disk
+        /// lost what it had taken.
+        lost: u64,
+    },
     /// The file system said no. A writer to which this happens writes nothing more, and every
     /// later call gives this error again.
     #[error("cannot write {}: {cause}", path.display())]
@@ -103,6 +115,15 @@ pub enum WriteError {
         /// What the system said.
         cause: Arc<io::Error>,
     },
+}
+
+fn unwritten(kept: u64, lost: u64) -> String {
+    let records = |count, what| match count {
+        0 => String::new(),
+        1 => format!("; 1 record {what}"),
+        count => format!("; {count} records {what}"),
+    };
+    records(kept, "not written") + &records(lost, "lost")
 }
 
 /// The text too: it is what a `main` prints that returns the error, and it says what to do.

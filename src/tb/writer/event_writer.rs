@@ -2,22 +2,24 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
 use crate::tb::proto::Event;
-use crate::tb::record::{append_record, append_record_with};
+use crate::tb::record::{append_record, append_record_with, record_ends};
 use crate::tb::scalar_event::ScalarEvent;
 
 /// Writes events as records to any sink.
 ///
-/// Each record goes to the sink in one `write_all` of its own, at once, unless
+/// Each record goes to the sink in one write of its own, at once, unless
 /// [`buffered`](Self::buffered) says otherwise. What is in the buffer when the writer is dropped is
 /// written if the sink still takes it; [`flush`](Self::flush) reports whether it did.
 ///
 /// After an error the sink may hold half a record, so nothing more is written: every later call
-/// gives an error of the same kind.
+/// gives an error of the same kind. [`take_unwritten`](Self::take_unwritten) gives what the sink did
+/// not take.
 ///
 /// ```
 /// use cnn_tb::tb::proto::{Event, event::What};
@@ -42,6 +44,8 @@ pub struct EventWriter<W: Write> {
     /// … or at the first record so long after the last time.
     interval: Duration,
     last_write: Instant,
+    /// Bytes that were logged, those in the buffer included.
+    bytes: u64,
     failed: Option<io::ErrorKind>,
 }
 
@@ -54,6 +58,7 @@ impl<W: Write> EventWriter<W> {
             max_bytes: 0,
             interval: Duration::ZERO,
             last_write: Instant::now(),
+            bytes: 0,
             failed: None,
         }
     }
@@ -71,9 +76,7 @@ impl<W: Write> EventWriter<W> {
     /// # Errors
     /// The sink's.
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
-        self.check()?;
-        append_record(&mut self.buffer, &event.encode_to_vec());
-        self.write_if_due()
+        self.append(|buffer| append_record(buffer, &event.encode_to_vec()))
     }
 
     /// Writes an event with one scalar.
@@ -82,8 +85,19 @@ impl<W: Write> EventWriter<W> {
     /// The sink's.
     #[inline]
     pub fn write_scalar(&mut self, event: &ScalarEvent) -> io::Result<()> {
+        self.append(|buffer| append_record_with(buffer, |buffer| event.encode(buffer)))
+    }
+
+    /// Writes the record that `append_record` appends to a buffer.
+    ///
+    /// # Errors
+    /// The sink's.
+    #[inline]
+    pub(super) fn append(&mut self, append_record: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         self.check()?;
-        append_record_with(&mut self.buffer, |buffer| event.encode(buffer));
+        let before = self.buffer.len();
+        append_record(&mut self.buffer);
+        self.bytes += (self.buffer.len() - before) as u64;
         self.write_if_due()
     }
 
@@ -102,6 +116,30 @@ impl<W: Write> EventWriter<W> {
         &self.sink
     }
 
+    /// Bytes of all that was logged, be it in the sink or not.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The records that the sink does not have, or only in part: what a new sink is to be given
+    /// after an error, as the head of a file first. They are taken from this writer.
+    ///
+    /// ```
+    /// use cnn_tb::tb::proto::Event;
+    /// use cnn_tb::tb::writer::EventWriter;
+    /// let mut full = [0; 50];
+    /// let mut writer = EventWriter::new(&mut full[..]);
+    /// writer.write(&Event { wall_time: 1e9, ..Event::default() })?;
+    /// let second = Event { wall_time: 2e9, ..Event::default() };
+    /// assert!(writer.write(&second).is_ok());
+    /// assert!(writer.write(&second).is_err());
+    /// assert_eq!(writer.take_unwritten().len(), 25);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_unwritten(&mut self) -> Vec<u8> {
+        mem::take(&mut self.buffer)
+    }
+
     #[inline]
     fn write_if_due(&mut self) -> io::Result<()> {
         if self.buffer.len() > self.max_bytes || self.last_write.elapsed() >= self.interval {
@@ -115,8 +153,12 @@ impl<W: Write> EventWriter<W> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let result = self.sink.write_all(&self.buffer);
-        self.buffer.clear();
+        let (written, result) = write_all(&mut self.sink, &self.buffer);
+        let whole = match result {
+            Ok(()) => written,
+            Err(_) => whole_records(&self.buffer, written),
+        };
+        self.buffer.drain(..whole);
         if self.max_bytes > 0 {
             self.last_write = Instant::now();
         }
@@ -135,6 +177,26 @@ impl<W: Write> EventWriter<W> {
         self.failed = result.as_ref().err().map(io::Error::kind);
         result
     }
+}
+
+/// As [`Write::write_all`], which does not say how much was written when it fails.
+fn write_all(sink: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match sink.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Bytes of those `records` that end within the first `written` bytes.
+fn whole_records(records: &[u8], written: usize) -> usize {
+    let ends = record_ends(records);
+    ends.take_while(|end| *end <= written).last().unwrap_or(0)
 }
 
 impl<W: Write> Drop for EventWriter<W> {
@@ -225,6 +287,46 @@ mod tests {
         let mut writer = EventWriter::new(&mut sink).buffered(1 << 20, Duration::ZERO);
         writer.write_scalar(&POINT).unwrap();
         assert_eq!(writer.get_ref().writes.len(), 4);
+    }
+
+    /// A sink that fails at every byte in turn has all records that it took whole; the others can be
+    /// had.
+    #[test]
+    fn what_a_sink_does_not_take_can_be_had() {
+        for max_bytes in [0, 100, 1000] {
+            let write = |room| {
+                let mut sink = Sink {
+                    room: Some(room),
+                    ..Sink::default()
+                };
+                let mut writer =
+                    EventWriter::new(&mut sink).buffered(max_bytes, Duration::from_secs(3600));
+                let steps = 1..=5;
+                let failed = steps.clone().find(|step| {
+                    let point = ScalarEvent {
+                        step: *step,
+                        ..POINT
+                    };
+                    writer.write_scalar(&point).is_err()
+                });
+                let is_whole = writer.flush().is_ok();
+                assert_eq!(is_whole, failed.is_none() && writer.buffer.is_empty());
+                let unwritten = writer.take_unwritten();
+                drop(writer);
+                let last = failed.unwrap_or(*steps.end());
+                (sink.writes.concat(), unwritten, last)
+            };
+            let (all, ..) = write(usize::MAX);
+            for room in 0..=all.len() {
+                let (mut written, unwritten, last) = write(room);
+                assert_eq!(written.len(), room.min(all.len()));
+                written.truncate(whole_records(&all, written.len()));
+                written.extend(unwritten);
+                let logged = record_ends(&all).nth(last as usize - 1);
+                assert_eq!(Some(written.len()), logged);
+                assert_eq!(written, all[..written.len()]);
+            }
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl DirectoryLock {
 
     /// Whether the path still leads to the file that is locked.
     #[cfg(unix)]
-    fn is_in_place(&self) -> io::Result<bool> {
+    pub(super) fn is_in_place(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt as _;
         let ours = self.file.metadata()?;
         match fs::metadata(&self.path) {
@@ -70,7 +70,7 @@ impl DirectoryLock {
 
     /// Elsewhere the file is never removed, so the path always leads to it.
     #[cfg(not(unix))]
-    fn is_in_place(&self) -> io::Result<bool> {
+    pub(super) fn is_in_place(&self) -> io::Result<bool> {
         Ok(true)
     }
 }

@@ -3,6 +3,7 @@
 mod curves;
 mod embedding;
 mod error;
+mod event_log;
 mod event_writer;
 mod graph;
 mod lock;
@@ -17,6 +18,7 @@ mod warning;
 
 pub use embedding::Embedding;
 pub use error::WriteError;
+pub use event_log::PART_NAME;
 pub use event_writer::EventWriter;
 pub use lock::{LOCK_NAME, is_being_written};
 pub use options::{Durability, WriterOptions};

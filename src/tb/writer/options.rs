@@ -50,6 +50,9 @@ pub struct WriterOptions {
     pub(super) clock: Arc<dyn Fn() -> f64 + Send + Sync>,
     pub(super) host: String,
     pub(super) on_warning: Option<OnWarning>,
+    /// Nothing is kept where absent.
+    pub(super) max_unwritten_bytes: Option<usize>,
+    pub(super) max_file_bytes: u64,
 }
 
 impl WriterOptions {
@@ -60,12 +63,59 @@ impl WriterOptions {
             clock: Arc::new(system_clock),
             host: host_name(),
             on_warning: None,
+            max_unwritten_bytes: None,
+            max_file_bytes: u64::MAX,
         }
     }
 
     /// What is safe, and when; [`Durability::EachRecord`] unless set.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Keeps what the file system would not take (a full disk, a directory that vanished) in memory,
+    /// up to so many bytes a run directory, and writes it into a new event file when that can be had:
+    /// tried at most once a second as something is logged, and at `flush` and `finish`.
+    ///
+    /// No method fails then for that reason but [`SummaryWriter::flush`] and
+    /// [`SummaryWriter::finish`], with [`WriteError::Unwritten`], which counts what is kept and what
+    /// was lost since there was no room for it. What [`SummaryWriter::add_embedding`] puts into files
+    /// of its own is not kept: that fails, and the writer goes on.
+    ///
+    /// ```
+    /// use cnn_tb::tb::WriterOptions;
+    /// # let logdir = tempfile::tempdir()?;
+    /// let writer = WriterOptions::new()
+    ///     .keep_unwritten(16 << 20)
+    ///     .create(logdir.path().join("exp1"))?;
+    /// for epoch in 1..=3 {
+    ///     writer.add_scalar("loss", 0.5, epoch)?;
+    ///     if let Err(error) = writer.flush() {
+    ///         eprintln!("{error}");
+    ///     }
+    /// }
+    /// writer.finish()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep_unwritten(mut self, bytes: usize) -> Self {
+        self.max_unwritten_bytes = Some(bytes);
+        self
+    }
+
+    /// Begins a new event file when the one that is written holds more than so many bytes; without a
+    /// limit unless set. To TensorBoard all files of a run directory are one.
+    ///
+    /// ```
+    /// use cnn_tb::tb::WriterOptions;
+    /// # let logdir = tempfile::tempdir()?;
+    /// let writer = WriterOptions::new()
+    ///     .max_file_bytes(1 << 30)
+    ///     .create(logdir.path().join("exp1"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_file_bytes(mut self, bytes: u64) -> Self {
+        self.max_file_bytes = bytes;
         self
     }
 

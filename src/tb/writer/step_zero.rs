@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
+use crate::tb::outline::EventOutline;
+use crate::tb::proto::event;
 use crate::tb::proto::summary::Value;
-use crate::tb::proto::{Event, event};
 use crate::tb::record::RecordReader;
 
 /// What no purge drops, since purge steps are 1 or more, and so is not to be written again: twice
@@ -26,7 +27,7 @@ impl StepZero {
         for file in files.filter_map(|path| File::open(path).ok()) {
             let mut records = RecordReader::new(BufReader::new(file));
             while let Ok(Some(record)) = records.read() {
-                if let Ok(event) = Event::decode(record) {
+                if let Ok(event) = EventOutline::decode(record) {
                     step_zero.add(event);
                 }
             }
@@ -34,14 +35,11 @@ impl StepZero {
         step_zero
     }
 
-    fn add(&mut self, event: Event) {
-        match event.what {
-            Some(event::What::Summary(summary)) if event.step == 0 => {
-                let tags = summary.value.into_iter().map(|value| value.tag);
-                self.tags.extend(tags);
-            }
-            Some(event::What::GraphDef(_)) => self.has_graph = true,
-            _ => {}
+    fn add(&mut self, event: EventOutline) {
+        self.has_graph |= event.graph_def.is_some();
+        if let Some(summary) = event.summary.filter(|_| event.step == 0) {
+            let tags = summary.value.into_iter().map(|value| value.tag);
+            self.tags.extend(tags);
         }
     }
 
@@ -67,6 +65,7 @@ mod tests {
     use std::fs;
 
     use crate::tb::event_file::event_file_names;
+    use crate::tb::proto::Event;
     use crate::tb::{Graph, Node, SummaryWriter};
 
     use super::*;

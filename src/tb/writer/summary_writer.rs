@@ -2,31 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs;
+use std::mem;
 use std::path::{Component, Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::tb::event_file::{self, NameParts, event_file_names};
-use crate::tb::proto::session_log::SessionStatus as LogStatus;
+use crate::tb::event_file::{self, event_file_names};
 use crate::tb::proto::summary::Value;
-use crate::tb::proto::{Event, SessionLog, SourceMetadata, Summary, event};
+use crate::tb::proto::{Event, Summary, event};
 use crate::tb::scalar_event::ScalarEvent;
 use crate::tb::summary::histogram::Values;
 use crate::tb::summary::hparams::{self, HParam, SessionStatus};
 use crate::tb::summary::scalar::{self, Number};
 use crate::tb::summary::{Misfit, plugin_of, text};
+use crate::tb::writer::event_log::EventLog;
 use crate::tb::writer::lock::DirectoryLock;
 use crate::tb::writer::step_zero::StepZero;
 use crate::tb::writer::tags::Tags;
-use crate::tb::writer::{Durability, EventWriter, Step, Warning, WriteError, WriterOptions};
-
-/// The format version, in the first record of every file.
-const FILE_VERSION: &str = "brain.Event:2";
-/// Who wrote the file, for those who look into it.
-const WRITER: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+use crate::tb::writer::{Step, Warning, WriteError, WriterOptions};
 
 /// Logs to a run directory that stock TensorBoard shows.
 ///
@@ -270,16 +263,13 @@ impl SummaryWriter {
     }
 
     /// Hands all that was logged to the system, here and in the children; with
-    /// [`Durability::Synced`], to the disk.
+    /// [`Durability::Synced`](crate::tb::writer::Durability::Synced), to the disk.
     ///
     /// # Errors
     /// [`WriteError::Io`], the first of them.
     pub fn flush(&self) -> Result<(), WriteError> {
-        let durability = self.directory.options.durability;
         let children = self.directory.each_child(Self::flush);
-        self.directory
-            .log(|file| file.flush(durability))
-            .and(children)
+        self.directory.log(|file| file.log.flush()).and(children)
     }
 
     /// Ends the run and its children: with hyper-parameters, their session has succeeded. To
@@ -380,7 +370,7 @@ impl SummaryWriter {
         }
         state.log(&self.directory.path, |file| {
             if !file.step_zero.holds_all(&what) {
-                file.events.write(&Event {
+                file.log.write(&Event {
                     wall_time,
                     what: Some(what.clone()),
                     ..Event::default()
@@ -408,7 +398,9 @@ impl SummaryWriter {
         let mut state = self.directory.lock();
         state.log(&self.directory.path, |_| Ok(()))?;
         let result = write(&self.directory.path);
-        if let Err(error @ WriteError::Io { .. }) = &result {
+        if let Err(error @ WriteError::Io { .. }) = &result
+            && self.directory.options.max_unwritten_bytes.is_none()
+        {
             *state = State::Failed(error.clone());
         }
         result
@@ -417,7 +409,6 @@ impl SummaryWriter {
     fn end(&self, status: Option<SessionStatus>) -> Result<(), WriteError> {
         let children = self.directory.each_child(|child| child.end(status));
         let wall_time = self.wall_time()?;
-        let durability = self.directory.options.durability;
         let mut state = self.directory.lock();
         if let State::Finished = *state {
             return children;
@@ -425,13 +416,14 @@ impl SummaryWriter {
         let result = state.log(&self.directory.path, |file| {
             if let Some(status) = status
                 && file.hparams.is_some()
+                && !mem::replace(&mut file.is_ended, true)
             {
                 let value = hparams::end_value(status, wall_time);
                 file.write_values(vec![value], wall_time, 0)?;
             }
-            file.flush(durability)
+            file.log.finish()
         });
-        if result.is_ok() {
+        if let Ok(()) | Err(WriteError::Unwritten { kept: 0, .. }) = result {
             *state = State::Finished;
         }
         result.and(children)
@@ -459,23 +451,23 @@ struct Directory {
 }
 
 enum State {
-    Open(Box<OpenFile>),
+    Open(Box<OpenRun>),
     /// Nothing more is written; the error is every later call's answer.
     Failed(WriteError),
     Finished,
 }
 
-/// The event file that is written. Its fields are dropped in this order: the lock goes last.
-struct OpenFile {
-    events: EventWriter<File>,
-    path: PathBuf,
+/// A run that is written.
+struct OpenRun {
+    log: EventLog,
     tags: Tags,
     /// What [`SummaryWriter::add_once`] has written, by name.
     once: BTreeMap<&'static str, event::What>,
     hparams: Option<BTreeMap<String, HParam>>,
     /// What earlier files hold.
     step_zero: StepZero,
-    _lock: DirectoryLock,
+    /// Whether the end of the session was logged.
+    is_ended: bool,
 }
 
 impl Directory {
@@ -492,10 +484,6 @@ impl Directory {
         if let Some(name) = path.file_name() {
             check_directory_name(&name.to_string_lossy())?;
         }
-        let wall_time = (options.clock)();
-        if !wall_time.is_finite() {
-            return Err(WriteError::WallTime { found: wall_time });
-        }
         fs::create_dir_all(path).map_err(WriteError::io(path))?;
         let lock = DirectoryLock::take(path)
             .map_err(WriteError::io(path))?
@@ -507,15 +495,19 @@ impl Directory {
             let path = path.to_owned();
             return Err(WriteError::HoldsEvents { path });
         }
-        let mut file = OpenFile::create(path, lock, &options, wall_time)?;
-        file.step_zero = StepZero::read(existing.iter().map(|name| path.join(name)));
-        let mut state = State::Open(Box::new(file));
-        state.log(path, |file| file.write_head(wall_time, purge_step))?;
+        let run = OpenRun {
+            log: EventLog::create(path, lock, options.clone(), purge_step)?,
+            tags: Tags::default(),
+            once: BTreeMap::new(),
+            hparams: None,
+            step_zero: StepZero::read(existing.iter().map(|name| path.join(name))),
+            is_ended: false,
+        };
         Ok(Self {
             path: path.to_owned(),
             options,
             purge_step,
-            state: Mutex::new(state),
+            state: Mutex::new(State::Open(Box::new(run))),
             children: Mutex::default(),
         })
     }
@@ -525,7 +517,10 @@ impl Directory {
         lock(&self.state)
     }
 
-    fn log(&self, write: impl FnOnce(&mut OpenFile) -> io::Result<()>) -> Result<(), WriteError> {
+    fn log(
+        &self,
+        write: impl FnOnce(&mut OpenRun) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         let mut state = self.lock();
         let result = state.log(&self.path, write);
         let warnings = match &mut *state {
@@ -557,137 +552,56 @@ impl State {
     fn log(
         &mut self,
         directory: &Path,
-        write: impl FnOnce(&mut OpenFile) -> io::Result<()>,
+        write: impl FnOnce(&mut OpenRun) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let error = match self {
-            Self::Open(file) => match write(file) {
-                Ok(()) => return Ok(()),
-                Err(cause) => WriteError::io(&file.path)(cause),
-            },
-            Self::Failed(error) => return Err(error.clone()),
+        match self {
+            Self::Open(run) => {
+                let result = write(run);
+                if let Err(error @ WriteError::Io { .. }) = &result {
+                    *self = Self::Failed(error.clone());
+                }
+                result
+            }
+            Self::Failed(error) => Err(error.clone()),
             Self::Finished => {
                 let path = directory.to_owned();
-                return Err(WriteError::Finished { path });
+                Err(WriteError::Finished { path })
             }
-        };
-        *self = Self::Failed(error.clone());
-        Err(error)
+        }
     }
 }
 
-impl OpenFile {
-    /// A new file in `directory` that sorts after those there.
-    fn create(
-        directory: &Path,
-        lock: DirectoryLock,
-        options: &WriterOptions,
-        wall_time: f64,
-    ) -> Result<Self, WriteError> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        loop {
-            let existing = event_file_names(directory).map_err(WriteError::io(directory))?;
-            let parts = NameParts {
-                now_secs: wall_time as u64,
-                host: &options.host,
-                process: process::id(),
-                counter: COUNTER.fetch_add(1, Ordering::Relaxed),
-            };
-            let Some(name) = event_file::later_name(&existing, parts) else {
-                let last = existing.last().cloned().unwrap_or_default();
-                let path = directory.join(last);
-                return Err(WriteError::NoLaterName { path });
-            };
-            let path = directory.join(name);
-            let sink = match OpenOptions::new().append(true).create_new(true).open(&path) {
-                // A writer that does not know our lock was faster.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                result => result.map_err(WriteError::io(&path))?,
-            };
-            let mut events = EventWriter::new(sink);
-            if let Durability::Buffered { bytes, interval } = options.durability {
-                events = events.buffered(bytes, interval);
-            }
-            return Ok(Self {
-                events,
-                path,
-                tags: Tags::default(),
-                once: BTreeMap::new(),
-                hparams: None,
-                step_zero: StepZero::default(),
-                _lock: lock,
-            });
-        }
-    }
-
-    /// The records that every file begins with; a continued run's also say twice where it goes on,
-    /// since for TensorBoard's Python loader the first such mark of a run only arms the second.
-    /// Source: `plugin_event_accumulator.py` in
-    /// <https://github.com/tensorflow/tensorboard/tree/70b76c92/tensorboard/backend/event_processing>.
-    fn write_head(&mut self, wall_time: f64, purge_step: Option<i64>) -> io::Result<()> {
-        self.events.write(&Event {
-            wall_time,
-            what: Some(event::What::FileVersion(FILE_VERSION.to_owned())),
-            source_metadata: Some(SourceMetadata {
-                writer: WRITER.to_owned(),
-            }),
-            ..Event::default()
-        })?;
-        if let Some(step) = purge_step {
-            let start = Event {
-                wall_time,
-                step,
-                what: Some(event::What::SessionLog(SessionLog {
-                    status: LogStatus::Start.into(),
-                    ..SessionLog::default()
-                })),
-                ..Event::default()
-            };
-            self.events.write(&start)?;
-            self.events.write(&start)?;
-        }
-        Ok(())
-    }
-
+impl OpenRun {
     #[inline]
-    fn write_scalar(&mut self, event: &ScalarEvent<'_>) -> io::Result<()> {
+    fn write_scalar(&mut self, event: &ScalarEvent<'_>) -> Result<(), WriteError> {
         if self.step_zero.holds(event.tag, event.step) {
             return Ok(());
         }
         self.tags.note(event.tag, scalar::PLUGIN, event.step);
-        self.events.write_scalar(event)
+        self.log.write_scalar(event)
     }
 
-    /// One event with all the values; metadata is kept for the first value of each tag alone.
+    /// One event with all the values, each with its metadata: a record is complete in itself, so any
+    /// file may hold it.
     fn write_values(
         &mut self,
         mut values: Vec<Value>,
         wall_time: f64,
         step: i64,
-    ) -> io::Result<()> {
+    ) -> Result<(), WriteError> {
         values.retain(|value| !self.step_zero.holds(&value.tag, step));
         if values.is_empty() {
             return Ok(());
         }
-        for value in &mut values {
+        for value in &values {
             self.tags.note(&value.tag, plugin_of(value), step);
-            if value.metadata.is_some() && !self.tags.describe(&value.tag) {
-                value.metadata = None;
-            }
         }
-        self.events.write(&Event {
+        self.log.write(&Event {
             wall_time,
             step,
             what: Some(event::What::Summary(Summary { value: values })),
             ..Event::default()
         })
-    }
-
-    fn flush(&mut self, durability: Durability) -> io::Result<()> {
-        self.events.flush()?;
-        match durability {
-            Durability::Synced => self.events.get_ref().sync_data(),
-            Durability::EachRecord | Durability::Buffered { .. } => Ok(()),
-        }
     }
 }
 
@@ -727,7 +641,10 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::tb::proto::SessionLog;
+    use crate::tb::proto::session_log::SessionStatus as LogStatus;
     use crate::tb::record::RecordReader;
+    use crate::tb::writer::Durability;
 
     fn options() -> WriterOptions {
         WriterOptions::new().clock(|| 1e9).host("host")
@@ -736,7 +653,7 @@ mod tests {
     /// The events of the only event file in `directory`, or of its last.
     fn events(directory: &Path) -> Vec<Event> {
         let name = event_file_names(directory).unwrap().pop().unwrap();
-        let file = File::open(directory.join(name)).unwrap();
+        let file = fs::File::open(directory.join(name)).unwrap();
         let mut records = RecordReader::new(file);
         let mut events = Vec::new();
         while let Some(payload) = records.read().unwrap() {
@@ -777,8 +694,8 @@ mod tests {
         assert_eq!((events[2].wall_time, events[2].step), (1e9, 8));
         assert_eq!(values(&events[3]), [text::to_value("note", "**ü**")]);
         assert_eq!(events[3].wall_time, 2e9);
-        // The second value of a tag goes without metadata.
-        assert_eq!(values(&events[4])[0].metadata, None);
+        // Any file may hold the second value of a tag.
+        assert!(values(&events[4])[0].metadata.is_some());
         assert_eq!(events.len(), 5);
     }
 
@@ -915,7 +832,7 @@ mod tests {
             .create(logdir.path())
             .unwrap();
         writer.add_hparams([("seed", 1.into())]).unwrap();
-        assert_eq!(events(logdir.path()), []);
+        assert_eq!(events(logdir.path()).len(), 1);
         let clone = writer.clone();
         drop(writer);
         clone.add_scalar("loss", 0.5, 1).unwrap();
@@ -964,7 +881,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_a_writer() {
+    fn threads_share_a_writer_and_each_tag_keeps_its_order() {
         let logdir = tempfile::tempdir().unwrap();
         let writer = options().create(logdir.path()).unwrap();
         std::thread::scope(|scope| {
@@ -979,7 +896,14 @@ mod tests {
                 });
             }
         });
-        assert_eq!(events(logdir.path()).len(), 1001);
+        let events = events(logdir.path());
+        assert_eq!(events.len(), 1001);
+        for thread in 0..4 {
+            let tag = format!("tag{thread}");
+            let is_own = |event: &&Event| values(event).iter().any(|value| value.tag == tag);
+            let steps = events.iter().filter(is_own).map(|event| event.step);
+            assert!(steps.eq(0..250), "{tag}");
+        }
     }
 
     /// A device that is always full.
@@ -988,9 +912,8 @@ mod tests {
     fn an_error_of_the_file_system_stays() {
         let logdir = tempfile::tempdir().unwrap();
         let writer = options().create(logdir.path()).unwrap();
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         match &mut *writer.directory.lock() {
-            State::Open(file) => file.events = EventWriter::new(full),
+            State::Open(run) => run.log.fill_disk(),
             _ => panic!("not open"),
         }
         let error = writer.add_scalar("loss", 0.5, 1).unwrap_err();

@@ -1,4 +1,4 @@
-//! The tags of an event file: what was said of each, and what is odd about the next value.
+//! The tags of a run that is written, and what is odd about their next values.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,7 +9,7 @@ use crate::tb::writer::Warning;
 /// Warnings that are kept; a program that makes tags without end shall not fill the memory.
 const MAX_WARNINGS: usize = 1_000;
 
-/// The tags that a file holds.
+/// The tags that were logged.
 #[derive(Default)]
 pub(super) struct Tags {
     known: HashMap<Box<str>, Tag, BuildHasherDefault<TagHasher>>,
@@ -22,7 +22,6 @@ struct Tag {
     /// The plugin that shows the tag's first value.
     plugin: Box<str>,
     last_step: i64,
-    is_described: bool,
     went_back: bool,
     changed_kind: bool,
 }
@@ -54,12 +53,6 @@ impl Tags {
         known.last_step = step;
     }
 
-    /// Whether metadata of `tag`, which was noted, is written for the first time.
-    pub(super) fn describe(&mut self, tag: &str) -> bool {
-        let known = self.known.get_mut(tag);
-        known.is_some_and(|known| !mem::replace(&mut known.is_described, true))
-    }
-
     /// The warnings since the last call.
     #[inline]
     pub(super) fn take_fresh(&mut self) -> Vec<Warning> {
@@ -81,7 +74,6 @@ impl Tags {
         let new = Tag {
             plugin: plugin.into(),
             last_step: step,
-            is_described: false,
             went_back: false,
             changed_kind: false,
         };
@@ -177,14 +169,6 @@ mod tests {
             assert_eq!(tags.take_fresh().len(), 1);
         }
         assert_eq!(tags.warnings().len(), MAX_WARNINGS);
-    }
-
-    #[test]
-    fn metadata_is_written_once() {
-        let mut tags = Tags::default();
-        tags.note("note", "text", 0);
-        let described: Vec<_> = (0..3).map(|_| tags.describe("note")).collect();
-        assert_eq!(described, [true, false, false]);
     }
 
     #[test]

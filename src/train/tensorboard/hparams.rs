@@ -29,7 +29,10 @@ pub fn hparams(config: &Config) -> Vec<(&'static str, HParam)> {
         hparams.push(("network", network.as_str().into()));
     }
     let early_stopping = config.early_stopping.map(|epochs| epochs as f64);
+    let unless_zero = |number| Some(number).filter(|number| *number != 0.0);
     for (name, setting) in [
+        ("rotation", unless_zero(config.rotation)),
+        ("scaling", unless_zero(config.scaling)),
         ("weight_decay", config.weight_decay),
         ("clip_norm", config.clip_norm),
         ("early_stopping", early_stopping),

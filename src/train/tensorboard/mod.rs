@@ -1,5 +1,6 @@
 //! The observer that logs a training for TensorBoard.
 
+mod augmented_images;
 mod classes;
 mod confusion_map;
 mod curves;
@@ -32,6 +33,7 @@ use crate::train::{
     Batch, Epoch, Finish, Observer, Predictions, PredictionsError, Snapshot, Start, Stopped,
 };
 
+use self::augmented_images::augmented_images;
 use self::confusion_map::confusion_map;
 use self::error::LogError;
 pub use self::groups::Groups;
@@ -44,6 +46,8 @@ use self::scalars::Scalars;
 /// The first images of the validation split, which pictures and distributions of what the layers
 /// give are made from, the same every time.
 const FIXED_IMAGES: usize = 50;
+/// The most that is kept for each directory of what the file system does not take, in bytes.
+const MAX_UNWRITTEN: usize = 32 << 20;
 /// The directory whose step counts optimizer updates.
 const BATCHES: &str = "batches";
 
@@ -73,6 +77,7 @@ pub struct TensorBoard {
     predictions: Option<Predictions>,
     samples: Samples,
     left_out: Vec<String>,
+    failure: Option<WriteError>,
 }
 
 impl TensorBoard {
@@ -81,7 +86,7 @@ impl TensorBoard {
     /// # Errors
     /// What [`SummaryWriter::create`] says.
     pub fn create(directory: &Path, groups: Groups) -> Result<Self, WriteError> {
-        let run = WriterOptions::new().create(directory)?;
+        let run = options().create(directory)?;
         Self::new(run, groups, |run| run.child(BATCHES))
     }
 
@@ -97,7 +102,7 @@ impl TensorBoard {
         completed: usize,
         updates_per_epoch: usize,
     ) -> Result<Self, WriteError> {
-        let run = WriterOptions::new().append(directory, completed + 1)?;
+        let run = options().append(directory, completed + 1)?;
         let update = completed.saturating_mul(updates_per_epoch);
         Self::new(run, groups, |run| {
             run.append_child(BATCHES, update.saturating_add(1))
@@ -121,6 +126,7 @@ impl TensorBoard {
             predictions: None,
             samples: Samples::default(),
             left_out: Vec::new(),
+            failure: None,
         })
     }
 
@@ -128,6 +134,13 @@ impl TensorBoard {
     /// embedding. Each is a text `left_out/…` of the run too.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
+    }
+
+    /// Why not all that was logged is in the event files, as it was at the end of the last epoch or, after
+    /// the last, is for good. A training need not end for that: up to 32 MiB for each directory are
+    /// kept and written later.
+    pub fn failure(&self) -> Option<&WriteError> {
+        self.failure.as_ref()
     }
 
     fn leave_out(&mut self, what: &str, cause: &dyn Display, step: usize) -> Result<(), LogError> {
@@ -149,6 +162,14 @@ impl TensorBoard {
     /// What a checkpoint has to remember for a log that is continued.
     pub fn notes(&self) -> &[f32] {
         self.samples.notes()
+    }
+
+    /// Closes the log of a training that is interrupted: its session may go on.
+    ///
+    /// # Errors
+    /// What [`SummaryWriter::close`] says.
+    pub fn close(&self) -> Result<(), WriteError> {
+        self.run.close()
     }
 
     /// Ends the log of a training that failed: TensorBoard shows its session as failed.
@@ -184,6 +205,9 @@ impl TensorBoard {
         self.look(snapshot, 0)?;
         if self.groups.images {
             let dataset = snapshot.dataset;
+            if let Some(grid) = augmented_images(dataset.train(), start.config)? {
+                self.run.add_image("samples/augmented", &grid, 0)?;
+            }
             let split = dataset.validation();
             (self.samples).restore(split, dataset.classes(), start.notes)?;
         }
@@ -233,6 +257,7 @@ impl TensorBoard {
 
     fn log_finish(&mut self, finish: &Finish<'_>) -> Result<(), LogError> {
         let (step, snapshot) = (finish.epochs.len(), &finish.snapshot);
+        self.failure = None;
         if self.groups.epochs {
             self.run
                 .add_scalar("test/accuracy", finish.test.accuracy, step)?;
@@ -256,12 +281,27 @@ impl TensorBoard {
                 curves::log_curves(&self.run, predictions, step)?;
             }
         }
-        if self.groups.embedding
-            && let Err(cause) = embedding::log_embedding(&self.run, snapshot, step)?
-        {
-            self.leave_out("embedding", &cause, step)?;
+        if self.groups.embedding {
+            self.log_embedding(snapshot, step)?;
         }
-        Ok(self.run.finish()?)
+        if let Err(error) = self.run.finish() {
+            self.failure = Some(error);
+        }
+        Ok(())
+    }
+
+    fn log_embedding(&mut self, snapshot: &Snapshot<'_>, step: usize) -> Result<(), LogError> {
+        match embedding::log_embedding(&self.run, snapshot, step) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => self.leave_out("embedding", &cause, step),
+            // Its files are not kept.
+            Err(LogError::Write(error @ WriteError::Io { .. })) => {
+                self.leave_out("embedding", &error, step)?;
+                self.failure = Some(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Logs pictures and distributions of the network as it is now.
@@ -306,6 +346,10 @@ impl TensorBoard {
         let map = confusion_map(&predictions.confusion())?;
         Ok(run.add_image("samples/confusion", &map, step)?)
     }
+}
+
+fn options() -> WriterOptions {
+    WriterOptions::new().keep_unwritten(MAX_UNWRITTEN)
 }
 
 /// The first validation images, where the network is.
@@ -355,6 +399,7 @@ impl Observer for TensorBoard {
 
     fn epoch(&mut self, epoch: &Epoch, snapshot: &Snapshot<'_>) -> io::Result<ControlFlow<()>> {
         self.log_epoch(epoch, snapshot).map_err(io::Error::other)?;
+        self.failure = self.run.flush().err();
         Ok(ControlFlow::Continue(()))
     }
 
