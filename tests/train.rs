@@ -1346,7 +1346,7 @@ fn a_network_of_ones_own_is_trained_and_shown() {
     fs::write(dir.path("net.toml"), NETWORK).unwrap();
     let flags = "--config net.toml --data data --batch-size 20 --lr 0.01 --logdir own";
     let finished = dir.train(flags).ended(0);
-    let expected = "own network, 184 parameters · Adam";
+    let expected = "own network, 171 parameters · Adam";
     assert!(finished.stdout.contains(expected), "{}", finished.stdout);
     let config = String::from_utf8(dir.read("own/config.toml")).unwrap();
     let (_, layers) = NETWORK.split_once("\n\n").unwrap();

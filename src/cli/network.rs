@@ -158,20 +158,21 @@ mod tests {
     #[test]
     fn a_line_has_a_layer_and_the_last_one_the_sums() {
         let plan = Plan::new(&NamedNetwork::Article.layers(), [1, 28, 28], 10).unwrap();
-        let expected = "\
-   layer            name    output  parameters  multiply-adds
-   images                  1x28x28
-1  conv 6, 5x5      conv1  6x28x28         156        117,600
-2  max_pool 2x2            6x14x14
-3  relu                    6x14x14
-4  conv 16, 5x5     conv2  16x14x14      2,416        470,400
-5  max_pool 2x2             16x7x7
-6  relu                     16x7x7
-7  linear 128       fc1        128     100,480        100,352
-8  relu                        128
-9  linear           fc2         10       1,290          1,280
-   article network                     104,342        689,632
-";
+        let expected = [
+            "   layer            name     output  parameters  multiply-adds",
+            "   images                   1x28x28",
+            "1  conv 6, 5x5      conv1   6x28x28         156        117,600",
+            "2  max_pool 2x2             6x14x14",
+            "3  relu                     6x14x14",
+            "4  conv 16, 5x5     conv2  16x14x14       2,416        470,400",
+            "5  max_pool 2x2              16x7x7",
+            "6  relu                      16x7x7",
+            "7  linear 128       fc1         128     100,480        100,352",
+            "8  relu                         128",
+            "9  linear           fc2          10       1,290          1,280",
+            "   article network                      104,342        689,632\n",
+        ];
+        let expected = expected.join("\n");
         assert_eq!(text("article", &plan), expected);
     }
 }
