@@ -1,10 +1,12 @@
-//! Data sets: IDX files, the embedded MNIST, splits and seeded batches; and pictures that a person
-//! drew, made alike MNIST's.
+//! Data sets: IDX files, the embedded MNIST, published ones by their names, splits and seeded batches;
+//! and pictures that a person drew, made alike MNIST's.
 //!
 //! The text of an error says all; what the system said is in the field `cause`, not in `source()`, so
 //! that no report says it twice.
 
 mod batches;
+mod catalog;
+mod class_names;
 mod dataset;
 mod digit;
 mod idx;
@@ -14,6 +16,8 @@ mod picture;
 mod split;
 
 pub use batches::Batches;
+pub use catalog::{Published, PublishedFile};
+pub use class_names::{ClassNamesError, class_names, class_numbers};
 pub use dataset::{DataError, Dataset};
 pub use idx::{IdxError, Images, read_images, read_labels};
 pub use picture::{Picture, PictureError};
