@@ -9,6 +9,8 @@ mod catalog;
 mod class_names;
 mod dataset;
 mod digit;
+#[cfg(feature = "download")]
+mod download;
 mod idx;
 #[cfg(feature = "mnist")]
 mod mnist;
@@ -19,6 +21,8 @@ pub use batches::Batches;
 pub use catalog::{Published, PublishedFile};
 pub use class_names::{ClassNamesError, class_names, class_numbers};
 pub use dataset::{DataError, Dataset};
+#[cfg(feature = "download")]
+pub use download::{DownloadError, DownloadProgress, Patience, download};
 pub use idx::{IdxError, Images, read_images, read_labels};
 pub use picture::{Picture, PictureError};
 pub use split::{Shift, Split};
