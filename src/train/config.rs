@@ -16,7 +16,8 @@ use crate::nn::{InstructionSet, Schedule};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The data set: a directory with the four IDX files, or the built-in MNIST where absent.
+    /// The data set: the name of a [`Published`](crate::data::Published) one, a directory with the
+    /// four IDX files, or the built-in MNIST where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Passes over the training images.
