@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use ureq::Agent;
+use ureq::{Agent, Timeout};
 
 use super::catalog::hexadecimal;
 use super::{Published, PublishedFile};
@@ -18,9 +17,7 @@ use super::{Published, PublishedFile};
 /// A server that sends less is given up, in bytes per second.
 const SLOWEST: u64 = 10_000;
 /// Bytes that are taken from the network at a time.
-const CHUNK: usize = 1 << 16;
-/// Chunks that may wait for the disk.
-const WAITING: usize = 4;
+const BUFFER: usize = 1 << 16;
 /// A part of a file that was last written so long ago belongs to a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -209,10 +206,11 @@ fn agent(set: &Published, silence: Duration) -> Agent {
         .timeout_resolve(silence)
         .timeout_connect(silence)
         .timeout_send_request(silence)
-        .timeout_recv_response(silence);
+        .timeout_recv_response(silence)
+        .timeout_per_read(silence);
     let config = match set.base_url.starts_with("https://") {
         true => config.https_only(true),
-        // Nothing far away is asked for without TLS: the server is this machine, in tests.
+        // Without TLS a server is on this machine, as in tests, and no proxy leads there.
         false => config.proxy(None),
     };
     config.build().into()
@@ -294,22 +292,24 @@ impl Fetch<'_> {
         tell: &mut impl FnMut(DownloadProgress<'_>),
     ) -> Result<(), DownloadError> {
         let mut part = Part::create(directory, self.file.name)?;
-        let chunks = self.request()?;
+        let mut body = self.request()?;
         let mut hasher = Sha256::new();
+        let mut buffer = vec![0; BUFFER];
         let mut bytes = 0;
         loop {
             let file = self.file;
             tell(DownloadProgress::Received { file, bytes });
-            let Some(chunk) = self.next(&chunks, bytes)? else {
-                break;
+            let chunk = match self.read(&mut body, &mut buffer, bytes)? {
+                0 => break,
+                count => &buffer[..count],
             };
             bytes += chunk.len() as u64;
             if bytes > self.file.bytes {
                 let (url, expected) = (self.url.clone(), self.file.bytes);
                 return Err(DownloadError::Endless { url, expected });
             }
-            hasher.update(&chunk);
-            let written = part.file.write_all(&chunk);
+            hasher.update(chunk);
+            let written = part.file.write_all(chunk);
             written.map_err(|cause| io_error(&part.path, cause))?;
         }
         let found = hexadecimal(&hasher.finalize());
@@ -324,20 +324,15 @@ impl Fetch<'_> {
         part.finish(&directory.join(self.file.name))
     }
 
-    /// Asks for the file; what comes is read by a thread of its own, since a read that waits for a
-    /// server cannot be broken off.
-    fn request(&self) -> Result<Receiver<io::Result<Vec<u8>>>, DownloadError> {
+    /// Asks for the file.
+    fn request(&self) -> Result<impl Read, DownloadError> {
         let most = self.silence + Duration::from_secs(self.file.bytes / SLOWEST);
         let request = self.agent.get(&self.url).config();
         let request = request.timeout_recv_body(Some(most)).build();
-        let body = request
-            .call()
-            .map_err(|error| self.refused(error))?
-            .into_body();
-        if let Some(found) = body
-            .content_length()
-            .filter(|found| *found != self.file.bytes)
-        {
+        let answer = request.call().map_err(|error| self.refused(error))?;
+        let body = answer.into_body();
+        let length = body.content_length();
+        if let Some(found) = length.filter(|found| *found != self.file.bytes) {
             let (url, expected) = (self.url.clone(), self.file.bytes);
             return Err(DownloadError::Length {
                 url,
@@ -345,44 +340,35 @@ impl Fetch<'_> {
                 expected,
             });
         }
-        let mut body = body.into_reader();
-        let (sender, chunks) = mpsc::sync_channel(WAITING);
-        let read = move || {
-            while let Some(chunk) = read_chunk(&mut body).transpose() {
-                let is_last = chunk.is_err();
-                if sender.send(chunk).is_err() || is_last {
-                    break;
-                }
-            }
-        };
-        let spawned = thread::Builder::new().spawn(read);
-        spawned.map_err(|cause| DownloadError::Request {
-            url: self.url.clone(),
-            cause: cause.into(),
-        })?;
-        Ok(chunks)
+        Ok(body.into_reader())
     }
 
-    /// What comes next, after so many `bytes`; `None` at the end of the file.
-    fn next(
+    /// Reads what comes next, after so many `bytes`; 0 at the end of the file.
+    fn read(
         &self,
-        chunks: &Receiver<io::Result<Vec<u8>>>,
+        body: &mut impl Read,
+        buffer: &mut [u8],
         bytes: u64,
-    ) -> Result<Option<Vec<u8>>, DownloadError> {
-        let url = self.url.clone();
+    ) -> Result<usize, DownloadError> {
         let cut = |cause| DownloadError::Cut {
             url: self.url.clone(),
             found: bytes,
             expected: self.file.bytes,
             cause,
         };
-        match chunks.recv_timeout(self.silence) {
-            Ok(chunk) => chunk.map(Some).map_err(cut),
-            Err(RecvTimeoutError::Disconnected) if bytes == self.file.bytes => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(cut(ErrorKind::UnexpectedEof.into())),
-            Err(RecvTimeoutError::Timeout) => {
-                let silence = self.silence;
-                Err(DownloadError::Silent { url, silence })
+        loop {
+            match body.read(buffer) {
+                Ok(0) if bytes < self.file.bytes => {
+                    return Err(cut(ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(count) => return Ok(count),
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) => {
+                    return Err(match ureq::Error::from(cause) {
+                        error @ ureq::Error::Timeout(Timeout::PerRead) => self.refused(error),
+                        error => cut(error.into_io()),
+                    });
+                }
             }
         }
     }
@@ -400,22 +386,6 @@ impl Fetch<'_> {
                 url,
                 cause: other.into(),
             },
-        }
-    }
-}
-
-/// The next bytes; `None` at the end.
-fn read_chunk(body: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match body.read(&mut chunk) {
-            Ok(0) => return Ok(None),
-            Ok(count) => {
-                chunk.truncate(count);
-                return Ok(Some(chunk));
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
 }
