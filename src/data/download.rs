@@ -16,6 +16,8 @@ use super::{Published, PublishedFile};
 
 /// A server that sends less is given up, in bytes per second.
 const SLOWEST: u64 = 10_000;
+/// No server is waited for longer than a day.
+const MAX_SILENCE: Duration = Duration::from_secs(86_400);
 /// Bytes that are taken from the network at a time.
 const BUFFER: usize = 1 << 16;
 /// A part of a file that was last written so long ago belongs to a process that was killed.
@@ -24,7 +26,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// How long a server is waited for, and how often it is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a connection, for an answer and for the next bytes.
+    /// For a connection, for an answer and for the next bytes: at most a day.
     pub silence: Duration,
     /// How often a file is asked for, where what goes wrong may pass.
     pub attempts: u32,
@@ -175,7 +177,8 @@ pub fn download(
 ) -> Result<(), DownloadError> {
     fs::create_dir_all(directory).map_err(|cause| io_error(directory, cause))?;
     remove_abandoned(set, directory);
-    let agent = agent(set, patience.silence);
+    let silence = patience.silence.min(MAX_SILENCE);
+    let agent = agent(set, silence);
     for file in set.missing(directory) {
         let mut pause = patience.pause;
         let mut attempt = 1;
@@ -183,7 +186,7 @@ pub fn download(
             agent: &agent,
             url: set.url(file),
             file,
-            silence: patience.silence,
+            silence,
         };
         while let Err(error) = fetch.run(directory, &mut tell) {
             if attempt >= patience.attempts || !error.may_pass() {
@@ -193,7 +196,7 @@ pub fn download(
             tell(DownloadProgress::Failed { error, pause });
             thread::sleep(pause);
             attempt += 1;
-            pause *= 2;
+            pause = pause.saturating_mul(2);
         }
     }
     Ok(())
@@ -326,7 +329,9 @@ impl Fetch<'_> {
 
     /// Asks for the file.
     fn request(&self) -> Result<impl Read, DownloadError> {
-        let most = self.silence + Duration::from_secs(self.file.bytes / SLOWEST);
+        let slowest = Duration::from_secs(self.file.bytes / SLOWEST);
+        // Of a small file a silence is told from a slow server too.
+        let most = 2 * self.silence + slowest;
         let request = self.agent.get(&self.url).config();
         let request = request.timeout_recv_body(Some(most)).build();
         let answer = request.call().map_err(|error| self.refused(error))?;
