@@ -31,6 +31,7 @@ tensorboard: .venv ## open the pinned stock TensorBoard on LOGDIR (runs)
 check: crates ## hold formatting, lints, docs and generated code to the standard
 	cargo fmt --all --check
 	$(CLIPPY) -- -D warnings
+	$(CLIPPY) --features download -- -D warnings
 	$(CLIPPY) --no-default-features -- -D warnings
 	$(CLIPPY) --no-default-features --features cli -- -D warnings
 	$(CLIPPY) --no-default-features --features candle -- -D warnings
@@ -45,6 +46,7 @@ crates: ## count the crates of the logger alone
 
 test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
+	cargo test --locked --features download --test download
 
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser

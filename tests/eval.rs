@@ -258,6 +258,28 @@ fn what_is_missing_or_does_not_fit_is_named() {
 }
 
 #[test]
+fn classes_have_the_names_of_the_data_set() {
+    let (directory, _) = trained();
+    let names = ["flat", "up\u{202e}", "flat too"];
+    fs::write(directory.path().join("data/classes.txt"), names.join("\n")).unwrap();
+    let plain = output("eval run", directory.path());
+    assert_eq!((stderr(&plain), plain.status.code()), ("", Some(0)));
+    for row in ["\n0 flat ", "\n1 up\\u{202e} ", "\n2 flat too "] {
+        // In the confusion matrix and among the classes.
+        assert_eq!(stdout(&plain).matches(row).count(), 2, "{row}: {plain:?}");
+    }
+    let json = output("eval run --json", directory.path());
+    let eval: Value = serde_json::from_str(stdout(&json)).unwrap();
+    for (class, name) in names.iter().enumerate() {
+        assert_eq!(eval["per_class"][class]["name"], *name);
+    }
+    fs::write(directory.path().join("data/classes.txt"), "flat\nup\n").unwrap();
+    let output = output("eval run", directory.path());
+    let error = "error: data/classes.txt: 2 names, expected 3, one for each label from 0\n";
+    assert_eq!((stderr(&output), output.status.code()), (error, Some(2)));
+}
+
+#[test]
 fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
     let (directory, _) = trained();
     for line in ["eval run", "eval run --json", "eval --help"] {

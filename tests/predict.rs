@@ -292,6 +292,41 @@ fn a_run_without_what_is_needed_is_an_error() {
     }
 }
 
+/// It takes no file of the data set to know what its classes are called.
+#[test]
+fn classes_have_the_names_of_the_data_set() {
+    let (directory, _) = drawn();
+    let path = directory.path();
+    fs::create_dir(path.join("own")).unwrap();
+    fs::write(path.join("own/config.toml"), "data = \"kmnist\"\n").unwrap();
+    let weights = run().join("weights.safetensors");
+    fs::copy(&weights, path.join("own/weights.safetensors")).unwrap();
+    let plain = output("predict own 7.png 0.png", path);
+    assert_eq!((stderr(&plain), plain.status.code()), ("", Some(0)));
+    let lines: Vec<&str> = stdout(&plain).lines().collect();
+    assert!(lines[0].starts_with("7.png   ya    "), "{}", lines[0]);
+    assert!(lines[1].starts_with("0.png   o     "), "{}", lines[1]);
+    let json = output("predict own --json 7.png", path);
+    let object: Value = serde_json::from_str(stdout(&json)).unwrap();
+    assert_eq!(
+        (&object["class"], &object["name"]),
+        (&7.into(), &"ya".into())
+    );
+    // A flag wins; its data set has to be one of as many classes.
+    let fashion = output("predict own --data fashion-mnist 7.png", path);
+    assert!(
+        stdout(&fashion).starts_with("7.png   Sneaker       "),
+        "{fashion:?}"
+    );
+    fs::create_dir(path.join("empty")).unwrap();
+    let output = output("predict own --data empty 7.png", path);
+    let expected = "error: empty: holds no train-images-idx3-ubyte";
+    assert!(stderr(&output).starts_with(expected), "{output:?}");
+    let advice =
+        "  name a directory with four IDX files, or fashion-mnist or kmnist: --data NAME|DIR\n";
+    assert!(stderr(&output).ends_with(advice), "{output:?}");
+}
+
 /// A network for images of another size reads the same pictures.
 #[test]
 fn the_size_of_the_images_is_that_of_the_data_set() {

@@ -9,6 +9,7 @@ use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use cnn_tb::data::Published;
 use cnn_tb::nn::InstructionSet;
 use cnn_tb::tb::event_file::event_file_names;
 use cnn_tb::tb::proto::event::What;
@@ -871,6 +872,138 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
         assert_eq!(dir.files(), before, "{flags}");
         assert!(!dir.exists("runs"), "{flags}");
     }
+}
+
+/// Nothing is fetched in a build that cannot: what to fetch is said.
+#[cfg(not(feature = "download"))]
+#[test]
+fn a_published_set_that_is_not_there_can_be_put_there() {
+    let dir = Dir::new();
+    let mut command = dir.command(&["--data", "fashion-mnist", "--logdir", "a"]);
+    command.env("XDG_CACHE_HOME", dir.path("caches"));
+    let output = command.output().unwrap();
+    let caches = dir
+        .path("caches/cnn-tb/fashion-mnist")
+        .display()
+        .to_string();
+    let stderr = String::from_utf8(output.stderr)
+        .unwrap()
+        .replace(&caches, "DIR");
+    let expected = "\
+error: DIR: holds no train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, \
+t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz of Fashion-MNIST
+  fetch them into this directory, or build cnn-tb with --features download, which does:
+  https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/train-images-idx3-ubyte.gz
+  https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/train-labels-idx1-ubyte.gz
+  https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/t10k-images-idx3-ubyte.gz
+  https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/t10k-labels-idx1-ubyte.gz
+";
+    assert_eq!((stderr.as_str(), output.status.code()), (expected, Some(2)));
+    assert!(!dir.exists("caches") && !dir.exists("a"));
+}
+
+#[test]
+fn a_published_set_is_held_against_its_checksums() {
+    let dir = Dir::new();
+    let set = Published::by_name("kmnist").unwrap();
+    let place = dir.path("caches/cnn-tb/kmnist");
+    fs::create_dir_all(&place).unwrap();
+    for file in &set.files {
+        // Of the right size and nothing else.
+        let path = place.join(file.name);
+        fs::File::create(path).unwrap().set_len(file.bytes).unwrap();
+    }
+    let train = || {
+        let mut command = dir.command(&["--data", "kmnist", "--logdir", "a"]);
+        command.env("XDG_CACHE_HOME", dir.path("caches"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let images = &set.files[0];
+    let shown = place.join(images.name).display().to_string();
+    let advice = "this is not the file that was published; remove it\n";
+    let error = train();
+    assert!(
+        error.starts_with(&format!("error: {shown}: SHA-256 ")),
+        "{error}"
+    );
+    assert!(
+        error.ends_with(&format!(", expected SHA-256 {}: {advice}", images.sha256)),
+        "{error}"
+    );
+    fs::write(place.join(images.name), "short").unwrap();
+    let bytes = images.bytes;
+    let expected = format!("error: {shown}: 5 bytes, expected {bytes} bytes: {advice}");
+    assert_eq!(train(), expected);
+    // They may be somebody's work.
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 4);
+    assert!(!dir.exists("a"));
+}
+
+/// A name means the same everywhere; that another was perhaps meant is said.
+#[test]
+fn a_directory_with_the_name_of_a_published_set_is_written_as_one() {
+    let dir = Dir::new();
+    dir.write_data("kmnist", 8, 240);
+    let flags = "--batch-size 20 --epochs 1";
+    let finished = dir
+        .train(&format!("--data ./kmnist {flags} --logdir a"))
+        .ended(0);
+    assert!(!finished.stderr.contains("warning"), "{finished:#?}");
+    let mut command = dir.command(&["--data", "kmnist", "--logdir", "b"]);
+    command.env("XDG_CACHE_HOME", dir.path("caches"));
+    // All are there and none is right, so that nothing is fetched.
+    let place = dir.path("caches/cnn-tb/kmnist");
+    fs::create_dir_all(&place).unwrap();
+    for file in &Published::by_name("kmnist").unwrap().files {
+        fs::write(place.join(file.name), "").unwrap();
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
+    let warning = "warning: kmnist is Kuzushiji-MNIST, not the directory here: that is ./kmnist";
+    assert_eq!((lines.len(), lines[0]), (2, warning), "{stderr}");
+    assert!(
+        lines[1].contains(": 0 bytes, expected 18165135 bytes: "),
+        "{stderr}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn classes_have_their_names_in_all_that_is_logged() {
+    let dir = Dir::new();
+    let names = ["flat", "up/right", "näher"];
+    fs::write(dir.path("data/classes.txt"), names.join("\n")).unwrap();
+    dir.train(&format!("{SMALL} --logdir a --quiet")).ended(0);
+    let run = dir.run("a");
+    let tags: Vec<String> = scalars(&run).into_iter().map(|(tag, _)| tag).collect();
+    for tag in ["per_class/flat", "per_class/up_right", "per_class/näher"] {
+        assert!(tags.iter().any(|logged| logged == tag), "{tag}: {tags:?}");
+    }
+    assert!(!tags.iter().any(|tag| tag == "per_class/0"));
+    for (tag, row) in [
+        ("per_class", "| up/right | "),
+        (
+            "confusion",
+            "| label ↓ taken for → | flat | up/right | näher |\n",
+        ),
+    ] {
+        let text = &run.texts(tag).unwrap()[0].value;
+        assert!(text.contains(row), "{tag}: {text}");
+    }
+    let metadata = dir
+        .files()
+        .into_iter()
+        .find(|file| file.ends_with("metadata.tsv"));
+    let metadata = String::from_utf8(dir.read(&metadata.unwrap())).unwrap();
+    let labels: Vec<&str> = metadata
+        .lines()
+        .skip(1)
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    assert_eq!((labels.len(), &labels[..3]), (30, &names[..]));
 }
 
 #[test]

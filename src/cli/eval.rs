@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::ValueEnum;
 use cnn_tb::data::{Dataset, Split};
-use cnn_tb::train::{ClassMetrics, Confusion, Predictions};
+use cnn_tb::train::{ClassMetrics, Confusion, Mistake, Predictions};
 use console::Term;
 use serde::Serialize;
 
-use crate::cli::Outcome;
 use crate::cli::output::{self, escape, escape_json};
 use crate::cli::table::{self, Column};
-use crate::cli::trained::{dataset, open};
+use crate::cli::trained::open;
 use crate::cli::units::{loss, percent, thousands};
+use crate::cli::{Outcome, dataset};
 
 /// How many mistakes are shown.
 const WORST: usize = 10;
@@ -38,17 +38,18 @@ pub struct Args {
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     split: SplitName,
 
-    /// A data set in place of the one that config.toml names: a directory with four IDX files
-    #[arg(long, value_name = "DIR")]
+    /// A data set in place of the one that config.toml names: fashion-mnist, kmnist, or a directory
+    /// with four IDX files
+    #[arg(long, value_name = "NAME|DIR")]
     data: Option<PathBuf>,
 
     /// Print a JSON object instead
     ///
     /// Its keys: "run", "dataset", "split", "images", "wrong", "accuracy" (a fraction), "loss",
     /// "confusion" (a row for each label, a column for each prediction), "per_class" (objects with
-    /// "class", "precision", "recall", "f1", "support") and "mistakes" (objects with "index",
-    /// "label", "predicted", "probability": all of them, the most certain first). A quotient of
-    /// nothing by nothing is null.
+    /// "class", "name", "precision", "recall", "f1", "support") and "mistakes" (objects with "index",
+    /// "label", "predicted", "probability": all of them, the most certain first). A class is a
+    /// number, its name is that of the data set. A quotient of nothing by nothing is null.
     #[arg(long)]
     json: bool,
 }
@@ -90,7 +91,7 @@ impl SplitName {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let trained = open(&args.run)?;
     let data = args.data.as_deref().or(trained.config().data.as_deref());
-    let dataset = dataset(data)?;
+    let dataset = dataset::open(data, false)?;
     let network = trained.network(dataset.height(), dataset.width(), dataset.classes())?;
     let split = args.split.of(&dataset)?;
     if split.is_empty() {
@@ -110,13 +111,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             .then(|| Term::stdout().size_checked());
         let width = terminal.flatten().map(|(_, width)| usize::from(width));
         let title = format!("{}, {}", escape(dataset.name()), args.split.name());
-        output::print(&text(&title, &predictions, width))?;
+        output::print(&text(&title, dataset.class_names(), &predictions, width))?;
     }
     Ok(Outcome::Done)
 }
 
 /// Everything for people, in a terminal of this width.
-fn text(title: &str, predictions: &Predictions, width: Option<usize>) -> String {
+fn text(title: &str, names: &[String], predictions: &Predictions, width: Option<usize>) -> String {
     let metrics = predictions.metrics();
     let mistakes = predictions.mistakes();
     let confusion = predictions.confusion();
@@ -136,32 +137,47 @@ fn text(title: &str, predictions: &Predictions, width: Option<usize>) -> String 
         lines.extend(table::lines(columns));
     };
 
-    let matrix = matrix(&confusion);
+    let matrix = matrix(names, &confusion);
     let used = matrix.iter().map(|column| column.gap + column.width());
     if width.is_none_or(|width| used.sum::<usize>() <= width) {
         section("label ↓ taken for →", &matrix);
     } else {
         let title = "most confused (the matrix is too wide for here, --json has it)";
-        section(title, &confused(&confusion));
+        section(title, &confused(names, &confusion));
     }
-    section("per class", &per_class(&confusion));
+    section("per class", &per_class(names, &confusion));
     if !mistakes.is_empty() {
         let shown = mistakes.len().min(WORST);
-        let worst = &mistakes[..shown];
-        let cells = |cell: &dyn Fn(usize) -> String| (0..shown).map(cell).collect();
-        let columns = [
-            column("image", 0, cells(&|at| worst[at].index.to_string())),
-            column("label", 2, cells(&|at| worst[at].label.to_string())),
-            column("taken for", 2, cells(&|at| worst[at].predicted.to_string())),
-            column(
-                "probability",
-                2,
-                cells(&|at| percent(f64::from(worst[at].probability))),
-            ),
-        ];
-        section("worst mistakes", &columns);
+        section("worst mistakes", &worst(names, &mistakes[..shown]));
     }
     lines.join("\n") + "\n"
+}
+
+/// A class as a table has it: its number, and its name if it has one.
+fn numbered(names: &[String], class: usize) -> String {
+    let number = class.to_string();
+    match names.get(class).filter(|name| **name != number) {
+        Some(name) => format!("{number} {}", escape(name)),
+        None => number,
+    }
+}
+
+/// A column of classes: flush left, where they have names.
+fn classes(
+    title: &str,
+    gap: usize,
+    names: &[String],
+    classes: impl Iterator<Item = usize>,
+) -> Column {
+    let cells = classes.map(|class| numbered(names, class)).collect();
+    let are_numbers = names
+        .iter()
+        .enumerate()
+        .all(|(class, name)| *name == class.to_string());
+    Column {
+        flush_right: are_numbers,
+        ..column(title, gap, cells)
+    }
 }
 
 /// A column of numbers.
@@ -174,12 +190,10 @@ fn column(title: &str, gap: usize, cells: Vec<String>) -> Column {
     }
 }
 
-/// The confusion matrix; a point stands for never.
-fn matrix(confusion: &Confusion) -> Vec<Column> {
-    let classes = 0..confusion.classes();
-    let labels = classes.clone().map(|label| label.to_string()).collect();
-    let mut columns = vec![column("", 0, labels)];
-    columns.extend(classes.map(|predicted| {
+/// The confusion matrix; a point stands for never. Columns have numbers, for want of room.
+fn matrix(names: &[String], confusion: &Confusion) -> Vec<Column> {
+    let mut columns = vec![classes("", 0, names, 0..confusion.classes())];
+    columns.extend((0..confusion.classes()).map(|predicted| {
         let cells = confusion.rows().map(|row| match row[predicted] {
             0 => "·".to_owned(),
             count => count.to_string(),
@@ -190,37 +204,50 @@ fn matrix(confusion: &Confusion) -> Vec<Column> {
 }
 
 /// The pairs that were confused most often.
-fn confused(confusion: &Confusion) -> Vec<Column> {
+fn confused(names: &[String], confusion: &Confusion) -> Vec<Column> {
     let mut pairs = confusion.confused();
     pairs.truncate(PAIRS);
-    let cells = |cell: fn(&(usize, usize, u64)) -> String| pairs.iter().map(cell).collect();
+    let times = pairs.iter().map(|pair| pair.2.to_string()).collect();
     vec![
-        column("label", 0, cells(|pair| pair.0.to_string())),
-        column("taken for", 2, cells(|pair| pair.1.to_string())),
-        column("times", 2, cells(|pair| pair.2.to_string())),
+        classes("label", 0, names, pairs.iter().map(|pair| pair.0)),
+        classes("taken for", 2, names, pairs.iter().map(|pair| pair.1)),
+        column("times", 2, times),
     ]
 }
 
-fn per_class(confusion: &Confusion) -> Vec<Column> {
-    let classes = confusion.per_class();
+/// The mistakes that the network was most certain of.
+fn worst(names: &[String], mistakes: &[Mistake]) -> Vec<Column> {
+    let images = mistakes.iter().map(|mistake| mistake.index.to_string());
+    let labels = mistakes.iter().map(|mistake| mistake.label);
+    let predicted = mistakes.iter().map(|mistake| mistake.predicted);
+    let probabilities = mistakes
+        .iter()
+        .map(|mistake| percent(f64::from(mistake.probability)));
+    vec![
+        column("image", 0, images.collect()),
+        classes("label", 2, names, labels),
+        classes("taken for", 2, names, predicted),
+        column("probability", 2, probabilities.collect()),
+    ]
+}
+
+fn per_class(names: &[String], confusion: &Confusion) -> Vec<Column> {
+    let metrics = confusion.per_class();
     let shares = |share: fn(&ClassMetrics) -> Option<f64>| {
-        let shares = classes.iter().map(share);
+        let shares = metrics.iter().map(share);
         shares
             .map(|share| share.map_or_else(|| "–".to_owned(), percent))
             .collect()
     };
-    let counts = |count: fn(&ClassMetrics) -> usize| {
-        classes
-            .iter()
-            .map(|class| thousands(count(class)))
-            .collect()
-    };
+    let support = metrics
+        .iter()
+        .map(|class| thousands(class.support as usize));
     vec![
-        column("class", 0, counts(|class| class.class)),
+        classes("class", 0, names, 0..metrics.len()),
         column("precision", 2, shares(|class| class.precision)),
         column("recall", 2, shares(|class| class.recall)),
         column("F1", 2, shares(|class| class.f1)),
-        column("support", 2, counts(|class| class.support as usize)),
+        column("support", 2, support.collect()),
     ]
 }
 
@@ -234,13 +261,14 @@ struct JsonEval<'a> {
     accuracy: f64,
     loss: f64,
     confusion: Vec<&'a [u64]>,
-    per_class: Vec<JsonClass>,
+    per_class: Vec<JsonClass<'a>>,
     mistakes: Vec<JsonMistake>,
 }
 
 #[derive(Serialize)]
-struct JsonClass {
+struct JsonClass<'a> {
     class: usize,
+    name: &'a str,
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -272,8 +300,10 @@ fn json(args: &Args, dataset: &Dataset, predictions: &Predictions) -> anyhow::Re
         confusion: confusion.rows().collect(),
         per_class: per_class
             .iter()
-            .map(|class| JsonClass {
+            .zip(dataset.class_names())
+            .map(|(class, name)| JsonClass {
                 class: class.class,
+                name,
                 precision: class.precision,
                 recall: class.recall,
                 f1: class.f1,
@@ -295,6 +325,8 @@ fn json(args: &Args, dataset: &Dataset, predictions: &Predictions) -> anyhow::Re
 
 #[cfg(test)]
 mod tests {
+    use cnn_tb::data::class_numbers;
+
     use super::*;
 
     /// Four images of three classes, the last of which never occurs; image 2 is taken for class 0.
@@ -325,13 +357,46 @@ worst mistakes
 image  label  taken for  probability
     2      1          0      72.75 %
 ";
-        assert_eq!(text("data, test", &predictions(), None), expected);
-        assert_eq!(text("data, test", &predictions(), Some(10)), expected);
+        let text = |width| text("data, test", &class_numbers(3), &predictions(), width);
+        assert_eq!(text(None), expected);
+        assert_eq!(text(Some(10)), expected);
+    }
+
+    #[test]
+    fn classes_have_their_names_beside_their_numbers() {
+        let names = ["cat", "dog/wolf", "\u{202e}fish"].map(String::from);
+        let expected = "\
+data, test: 4 images
+loss 0.3396  accuracy 75.00 %  (1 of 4 wrong)
+
+label ↓ taken for →
+                0  1  2
+0 cat           2  ·  ·
+1 dog/wolf      1  1  ·
+2 \\u{202e}fish  ·  ·  ·
+
+per class
+class           precision    recall       F1  support
+0 cat             66.67 %  100.00 %  80.00 %        2
+1 dog/wolf       100.00 %   50.00 %  66.67 %        2
+2 \\u{202e}fish          –         –        –        0
+
+worst mistakes
+image  label       taken for  probability
+    2  1 dog/wolf  0 cat          72.75 %
+";
+        assert_eq!(text("data, test", &names, &predictions(), None), expected);
+        let narrow = text("data, test", &names, &predictions(), Some(9));
+        let expected = "\
+label       taken for  times
+1 dog/wolf  0 cat          1
+";
+        assert!(narrow.contains(expected), "{narrow}");
     }
 
     #[test]
     fn a_narrow_terminal_gets_the_most_confused() {
-        let narrow = text("data, test", &predictions(), Some(9));
+        let narrow = text("data, test", &class_numbers(3), &predictions(), Some(9));
         let expected = "\
 most confused (the matrix is too wide for here, --json has it)
 label  taken for  times

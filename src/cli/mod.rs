@@ -2,6 +2,8 @@
 
 mod compare;
 mod completions;
+#[cfg(feature = "train")]
+mod dataset;
 mod doctor;
 #[cfg(feature = "train")]
 mod eval;

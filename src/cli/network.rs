@@ -8,10 +8,10 @@ use cnn_tb::nn::{NamedNetwork, Plan};
 use cnn_tb::train::Config;
 
 use crate::cli::Outcome;
+use crate::cli::dataset;
 use crate::cli::output;
 use crate::cli::table::{self, Column};
 use crate::cli::train::settings;
-use crate::cli::trained::dataset;
 use crate::cli::units::thousands;
 
 /// Show the layers of a network, what each gives, and its parameters.
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         },
     };
     config.validate()?;
-    let dataset = dataset(args.data.as_deref().or(config.data.as_deref()))?;
+    let dataset = dataset::open(args.data.as_deref().or(config.data.as_deref()), false)?;
     let (height, width) = (dataset.height(), dataset.width());
     let name = config.network_name();
     let plan = config.plan(height, width, dataset.classes());

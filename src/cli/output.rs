@@ -58,7 +58,8 @@ fn fill(
 #[derive(Debug)]
 pub struct Advised {
     message: String,
-    advice: String,
+    /// Lines.
+    advice: Vec<String>,
 }
 
 impl Advised {
@@ -66,8 +67,14 @@ impl Advised {
     pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            advice: advice.into(),
+            advice: vec![advice.into()],
         }
+    }
+
+    /// With one more line of advice.
+    pub fn line(mut self, line: String) -> Self {
+        self.advice.push(line);
+        self
     }
 }
 
@@ -87,8 +94,17 @@ pub fn error(error: &anyhow::Error) {
         escape(&format!("{error:#}"))
     );
     if let Some(advised) = error.downcast_ref::<Advised>() {
-        let _ = writeln!(text, "  {}", escape(&advised.advice));
+        for line in &advised.advice {
+            let _ = writeln!(text, "  {}", escape(line));
+        }
     }
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes a line to standard error.
+pub fn tell(line: &str) {
+    let text = format!("{}\n", escape(line));
     // Where standard error is closed there is nobody left to tell.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,18 +1,19 @@
-//! `cnn-tb predict`: which digit is in a picture.
+//! `cnn-tb predict`: which digit, or what else, is in a picture.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use cnn_tb::data::{Dataset, Picture};
+use cnn_tb::data::Picture;
 use cnn_tb::train::{TrainedNetwork, softmax};
 use console::{Term, measure_text_width, truncate_str};
 use serde::Serialize;
 
 use crate::cli::Outcome;
+use crate::cli::dataset::{Outline, outline};
 use crate::cli::output::{self, escape, escape_json};
-use crate::cli::trained::{data_error, open};
+use crate::cli::trained::open;
 use crate::cli::units::percent;
 
 /// How many classes are named after the most probable one.
@@ -38,15 +39,15 @@ pub struct Args {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
 
-    /// The data set that the network was trained on, for the size of its images [default: the one
-    /// that config.toml names]
-    #[arg(long, value_name = "DIR")]
+    /// The data set that the network was trained on, for the size of its images and the names of its
+    /// classes: fashion-mnist, kmnist, or a directory [default: the one that config.toml names]
+    #[arg(long, value_name = "NAME|DIR")]
     data: Option<PathBuf>,
 
     /// Print one JSON object a line instead, one for each picture
     ///
-    /// Its keys: "image", "class", "probability" and "probabilities", which has all classes in
-    /// their order.
+    /// Its keys: "image", "class" (a number), "name" (of the class), "probability" and
+    /// "probabilities", which has all classes in their order.
     #[arg(long)]
     json: bool,
 }
@@ -59,8 +60,7 @@ Examples:
 /// What a network reads pictures with.
 struct Reader {
     network: TrainedNetwork,
-    height: usize,
-    width: usize,
+    outline: Outline,
 }
 
 /// A line of `--json`.
@@ -68,6 +68,7 @@ struct Reader {
 struct Prediction {
     image: String,
     class: usize,
+    name: String,
     probability: f32,
     probabilities: Vec<f32>,
 }
@@ -76,11 +77,11 @@ struct Prediction {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let trained = open(&args.run)?;
     let data = args.data.as_deref().or(trained.config().data.as_deref());
-    let (height, width) = Dataset::image_size(data).map_err(data_error)?;
+    let classes = trained.classes()?;
+    let outline = outline(data, classes)?;
     let reader = Reader {
-        network: trained.network(height, width, trained.classes()?)?,
-        height,
-        width,
+        network: trained.network(outline.height, outline.width, classes)?,
+        outline,
     };
 
     let names: Vec<String> = (args.images.iter())
@@ -98,7 +99,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                 output::print(&(escape_json(&serde_json::to_string(&prediction)?) + "\n"))?;
             }
             Ok(prediction) => {
-                let line = line(&prediction, name, longest.unwrap_or(0), columns);
+                let classes = &reader.outline.class_names;
+                let line = line(&prediction, classes, name, longest.unwrap_or(0), columns);
                 output::print(&(line + "\n"))?;
             }
             Err(error) => {
@@ -117,7 +119,7 @@ impl Reader {
         let shown = image.display();
         let file = File::open(image).with_context(|| format!("cannot read {shown}"))?;
         let digit = Picture::from_png(file)
-            .and_then(|picture| picture.digit(self.height, self.width))
+            .and_then(|picture| picture.digit(self.outline.height, self.outline.width))
             .with_context(|| format!("{shown}"))?;
         let logits = self.network.logits(&digit)?;
         if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
@@ -133,6 +135,7 @@ impl Reader {
         Ok(Prediction {
             image: shown.to_string(),
             class,
+            name: self.outline.class_names[class].clone(),
             probability,
             probabilities,
         })
@@ -147,24 +150,39 @@ fn ranked(probabilities: &[f32]) -> Vec<(usize, f32)> {
 }
 
 /// `seven.png   7   99.87 %   then 1 0.08 %, 9 0.03 %`, in a narrow terminal less of it.
-fn line(prediction: &Prediction, name: &str, longest: usize, columns: Option<usize>) -> String {
+fn line(
+    prediction: &Prediction,
+    class_names: &[String],
+    name: &str,
+    longest: usize,
+    columns: Option<usize>,
+) -> String {
     const LEAST_NAME: usize = 8;
-    let text =
-        |(class, probability): (usize, f32)| format!("{class} {}", percent(f64::from(probability)));
+    let classes: Vec<String> = class_names.iter().map(|name| escape(name)).collect();
+    let widest = classes.iter().map(|class| measure_text_width(class)).max();
+    let text = |(class, probability): (usize, f32)| {
+        format!("{} {}", classes[class], percent(f64::from(probability)))
+    };
     let runners_up: Vec<String> = (ranked(&prediction.probabilities).into_iter())
         .skip(1)
         .take(RUNNERS_UP)
         .map(text)
         .collect();
     let probability = percent(f64::from(prediction.probability));
-    let answer = format!("   {}   {probability:>8}", prediction.class);
+    let class = &classes[prediction.class];
+    let gap = " ".repeat(
+        widest
+            .unwrap_or(0)
+            .saturating_sub(measure_text_width(class)),
+    );
+    let answer = format!("   {class}{gap}   {probability:>8}");
     let then = format!("   then {}", runners_up.join(", "));
     let (mut width, mut line) = (longest, answer.clone() + &then);
     if let Some(columns) = columns
         && longest + measure_text_width(&line) > columns
     {
         width = columns
-            .saturating_sub(answer.len())
+            .saturating_sub(measure_text_width(&answer))
             .max(LEAST_NAME)
             .min(longest);
         line = answer;
@@ -176,6 +194,8 @@ fn line(prediction: &Prediction, name: &str, longest: usize, columns: Option<usi
 
 #[cfg(test)]
 mod tests {
+    use cnn_tb::data::class_numbers;
+
     use super::*;
 
     #[test]
@@ -183,6 +203,7 @@ mod tests {
         let prediction = Prediction {
             image: "drawings/seven.png".to_owned(),
             class: 1,
+            name: "1".to_owned(),
             probability: 0.75,
             probabilities: vec![0.0625, 0.75, 0.1875],
         };
@@ -195,7 +216,13 @@ mod tests {
             (Some(30), "drawings/seven…   1    75.00 %"),
             (Some(1), "drawing…   1    75.00 %"),
         ] {
-            assert_eq!(line(&prediction, name, 20, columns), expected);
+            let line = line(&prediction, &class_numbers(3), name, 20, columns);
+            assert_eq!(line, expected);
         }
+        let names = ["cat", "dog\u{202e}", "鳥"].map(String::from);
+        assert_eq!(
+            line(&prediction, &names, name, 18, None),
+            r"drawings/seven.png   dog\u{202e}    75.00 %   then 鳥 18.75 %, cat 6.25 %"
+        );
     }
 }

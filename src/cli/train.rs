@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ArgAction;
-use cnn_tb::data::Dataset;
 use cnn_tb::train::{
     Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit, resume,
 };
@@ -26,7 +25,7 @@ use self::json::Json;
 use self::run_dir::RunDir;
 use self::terminal::Terminal;
 use self::watch::Watch;
-use super::{Outcome, output};
+use super::{Outcome, dataset, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -222,10 +221,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             (config, run_dir, None)
         }
     };
-    let dataset = match &config.data {
-        Some(directory) => Dataset::open(directory)?,
-        None => built_in()?,
-    };
+    let dataset = dataset::open(config.data.as_deref(), args.quiet)?;
 
     let interrupted = interrupt::listen(args.quiet)?;
     let report: Box<dyn Report> = match (args.quiet, args.json) {
@@ -260,20 +256,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Interrupted
     })
-}
-
-#[cfg(feature = "mnist")]
-fn built_in() -> anyhow::Result<Dataset> {
-    Ok(Dataset::mnist()?)
-}
-
-#[cfg(not(feature = "mnist"))]
-fn built_in() -> anyhow::Result<Dataset> {
-    Err(output::Advised::new(
-        "this cnn-tb was built without MNIST",
-        "name a directory with four IDX files: --data DIR",
-    )
-    .into())
 }
 
 fn groups(chosen: Option<&[Group]>) -> Groups {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use cnn_tb::data::{DataError, Dataset};
 use cnn_tb::train::{Trained, TrainedError};
 
 use crate::cli::output::Advised;
@@ -25,38 +24,4 @@ pub fn open(run: &Path) -> anyhow::Result<Trained> {
         };
         Advised::new(error.to_string(), advice).into()
     })
-}
-
-/// The data set of a training, or the one in `data`.
-pub fn dataset(data: Option<&Path>) -> anyhow::Result<Dataset> {
-    match data {
-        Some(directory) => Dataset::open(directory).map_err(data_error),
-        None => built_in(),
-    }
-}
-
-/// An error about a data set, with what could be done.
-pub fn data_error(error: DataError) -> anyhow::Error {
-    match error {
-        DataError::Missing { .. } => Advised::new(
-            error.to_string(),
-            "if it was moved since the training, name the directory: --data DIR",
-        )
-        .into(),
-        error => error.into(),
-    }
-}
-
-#[cfg(feature = "mnist")]
-fn built_in() -> anyhow::Result<Dataset> {
-    Ok(Dataset::mnist()?)
-}
-
-#[cfg(not(feature = "mnist"))]
-fn built_in() -> anyhow::Result<Dataset> {
-    Err(Advised::new(
-        "this cnn-tb was built without MNIST",
-        "name a directory with four IDX files: --data DIR",
-    )
-    .into())
 }

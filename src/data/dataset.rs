@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "mnist")]
 use std::sync::OnceLock;
 
+use super::class_names::{ClassNamesError, class_names, class_numbers};
 use super::idx::read_image_size;
-use super::{IdxError, Images, Split, read_images, read_labels};
+use super::{IdxError, Images, Published, Split, read_images, read_labels};
 
 /// The article's number of validation images.
 const MAX_VALIDATION: usize = 5_000;
@@ -20,7 +21,7 @@ pub struct Dataset {
     name: String,
     height: usize,
     width: usize,
-    classes: usize,
+    class_names: Vec<String>,
     train: Split,
     validation: Split,
     test: Test,
@@ -40,6 +41,39 @@ pub enum DataError {
     /// A file that is not what it should be; the text names it.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// The names of the classes are none.
+    #[error(transparent)]
+    ClassNames(#[from] ClassNamesError),
+    /// Files of a published data set are not there.
+    #[error("{}: holds no {} of {title}", directory.display(), missing.join(", "))]
+    NotThere {
+        /// The directory.
+        directory: PathBuf,
+        /// The data set.
+        title: &'static str,
+        /// The files that were looked for.
+        missing: Vec<&'static str>,
+    },
+    /// A file of a published data set is another one, or damaged.
+    #[error("{}: {found}, expected {expected}: this is not the file that was published; remove it", path.display())]
+    NotAsPublished {
+        /// The file.
+        path: PathBuf,
+        /// Its size or checksum.
+        found: String,
+        /// Those of the file that was published.
+        expected: String,
+    },
+    /// A published data set has another number of classes than names for them.
+    #[error("{title}: labels of {found} classes, expected {expected}, one for each name")]
+    ClassCount {
+        /// The data set.
+        title: &'static str,
+        /// The largest label in training, plus 1.
+        found: usize,
+        /// Names.
+        expected: usize,
+    },
     /// One of the four files is not there.
     #[error("{}: holds no {name} (nor {name}.gz); a data set is four IDX files: {}", dir.display(), FILES.join(", "))]
     Missing {
@@ -125,12 +159,15 @@ impl Dataset {
     pub fn mnist() -> Result<Self, DataError> {
         let name = "MNIST (built in)".to_owned();
         let train = super::mnist::train().map_err(DataError::Embedded)?;
-        Self::from_splits(name, MNIST_SIZE, train, Test::Embedded(OnceLock::new()))
+        let test = Test::Embedded(OnceLock::new());
+        Self::from_splits(name, MNIST_SIZE, train, test, |classes| {
+            Ok(class_numbers(classes))
+        })
     }
 
     /// The data set of a directory: four IDX files with MNIST's names, each raw or compressed with
     /// gzip (`train-images-idx3-ubyte`, or `….gz`, or with `.idx3` for `-idx3`). Images may have
-    /// any size, labels any number of classes up to 256.
+    /// any size, labels any number of classes up to 256, which [`class_names`] names.
     ///
     /// Every file is read at once, the test images too, so that nothing goes wrong with them after
     /// an hour of training.
@@ -142,19 +179,30 @@ impl Dataset {
         let [train_images, train_labels, test_images, test_labels] =
             FILES.map(|name| find(dir, name));
         // All four are looked for before the first is read.
-        let (train_paths, test_paths) =
-            ((train_images?, train_labels?), (test_images?, test_labels?));
-        let (size, train) = read_split(&train_paths.0, &train_paths.1)?;
-        let (test_size, test) = read_split(&test_paths.0, &test_paths.1)?;
-        if test_size != size {
-            let path = test_paths.0;
-            return Err(DataError::ImageSize {
-                path,
-                found: test_size,
-                expected: size,
-            });
-        }
-        Self::from_splits(dir.display().to_string(), size, train, Test::Held(test))
+        let paths = [train_images?, train_labels?, test_images?, test_labels?];
+        let name = dir.display().to_string();
+        Self::read(name, &paths, |classes| Ok(class_names(dir, classes)?))
+    }
+
+    /// A published data set, the files of which lie in `directory` under the names that they were
+    /// published with, compressed. Each is held against its checksum.
+    ///
+    /// # Errors
+    /// [`DataError::NotThere`] where files are missing, [`DataError::NotAsPublished`] for one that
+    /// is another or damaged, and as [`open`](Self::open).
+    pub fn published(set: &Published, directory: &Path) -> Result<Self, DataError> {
+        let paths = set.checked(directory)?;
+        Self::read(set.title.to_owned(), &paths, |found| {
+            let names = set.class_names;
+            match names.len() == found {
+                true => Ok(names.iter().map(|&name| name.to_owned()).collect()),
+                false => Err(DataError::ClassCount {
+                    title: set.title,
+                    found,
+                    expected: names.len(),
+                }),
+            }
+        })
     }
 
     /// Height and width of the images in a directory of IDX files, or of MNIST's. Nothing but the
@@ -169,13 +217,32 @@ impl Dataset {
         Ok(read_image_size(&find(dir, FILES[0])?)?)
     }
 
-    /// Takes the validation split off the training images, counts the classes and checks that the
-    /// whole can be trained with.
+    /// Reads training images and labels, test images and labels.
+    fn read(
+        name: String,
+        [train_images, train_labels, test_images, test_labels]: &[PathBuf; 4],
+        class_names: impl FnOnce(usize) -> Result<Vec<String>, DataError>,
+    ) -> Result<Self, DataError> {
+        let (size, train) = read_split(train_images, train_labels)?;
+        let (test_size, test) = read_split(test_images, test_labels)?;
+        if test_size != size {
+            return Err(DataError::ImageSize {
+                path: test_images.clone(),
+                found: test_size,
+                expected: size,
+            });
+        }
+        Self::from_splits(name, size, train, Test::Held(test), class_names)
+    }
+
+    /// Takes the validation split off the training images, counts the classes, has them named and
+    /// checks that the whole can be trained with.
     fn from_splits(
         name: String,
         (height, width): (usize, usize),
         mut train: Split,
         test: Test,
+        class_names: impl FnOnce(usize) -> Result<Vec<String>, DataError>,
     ) -> Result<Self, DataError> {
         if train.len() < 2 {
             return Err(DataError::TooFew {
@@ -203,19 +270,19 @@ impl Dataset {
             });
         }
         let validation = train.take_first((train.len() / 12).clamp(1, MAX_VALIDATION));
-        let classes = usize::from(largest) + 1;
         Ok(Self {
             name,
             height,
             width,
-            classes,
+            class_names: class_names(usize::from(largest) + 1)?,
             train,
             validation,
             test,
         })
     }
 
-    /// What the data set calls itself: `MNIST (built in)`, or its directory.
+    /// What the data set calls itself: `MNIST (built in)`, the title of a published one, or its
+    /// directory.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -232,7 +299,12 @@ impl Dataset {
 
     /// Different labels: the largest in training, plus 1.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.class_names.len()
+    }
+
+    /// The names of the classes, in the order of the labels: of those that have none, their numbers.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     /// The images to train on.
@@ -315,8 +387,15 @@ fn read_split(
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
+    use crate::data::PublishedFile;
+    use crate::data::catalog::hexadecimal;
 
     fn images_file(count: u32, height: u32, width: u32) -> Vec<u8> {
         let header = [0x0803, count, height, width]
@@ -457,6 +536,95 @@ mod tests {
                 expected
             );
         }
+    }
+
+    #[test]
+    fn classes_have_the_names_of_the_file_beside_them() {
+        let (dir, dataset) = open(&small(), FILES);
+        assert_eq!(dataset.unwrap().class_names(), ["0", "1", "2"]);
+        fs::write(dir.path().join("classes.txt"), "black\ngrey\nwhite\n").unwrap();
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(dataset.class_names(), ["black", "grey", "white"]);
+        assert_eq!(dataset.classes(), 3);
+        fs::write(dir.path().join("classes.txt"), "black\nwhite\n").unwrap();
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("2 names, expected 3, one for each label from 0"),
+            "{error}"
+        );
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A published data set of these files, uncompressed here; and a directory that holds them.
+    fn published(files: &[Vec<u8>; 4]) -> (tempfile::TempDir, Published) {
+        let dir = tempfile::tempdir().unwrap();
+        let names = FILES.map(|name| &*format!("{name}.gz").leak());
+        let files = [0, 1, 2, 3].map(|index| {
+            let compressed = gzip(&files[index]);
+            fs::write(dir.path().join(names[index]), &compressed).unwrap();
+            PublishedFile {
+                name: names[index],
+                bytes: compressed.len() as u64,
+                sha256: hexadecimal(&Sha256::digest(&compressed)).leak(),
+            }
+        });
+        let set = Published {
+            name: "shades",
+            title: "Shades",
+            licence: "none",
+            homepage: "",
+            base_url: "https://localhost/",
+            image_size: (3, 2),
+            class_names: &["black", "grey", "white"],
+            files,
+        };
+        (dir, set)
+    }
+
+    #[test]
+    fn a_published_set_is_opened_by_its_files_and_no_others() {
+        let (dir, set) = published(&small());
+        let dataset = Dataset::published(&set, dir.path()).unwrap();
+        assert_eq!((dataset.name(), dataset.train().len()), ("Shades", 28));
+        assert_eq!(dataset.class_names(), set.class_names);
+
+        let labels = dir.path().join(set.files[3].name);
+        let whole = fs::read(&labels).unwrap();
+        let mut damaged = whole.clone();
+        damaged[20] ^= 1;
+        for bytes in [&whole[1..], &damaged] {
+            fs::write(&labels, bytes).unwrap();
+            let error = Dataset::published(&set, dir.path()).unwrap_err();
+            let is_named =
+                matches!(&error, DataError::NotAsPublished { path, .. } if *path == labels);
+            assert!(is_named, "{error}");
+        }
+        for name in [set.files[1].name, set.files[3].name] {
+            fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        let error = Dataset::published(&set, dir.path())
+            .unwrap_err()
+            .to_string();
+        let expected = "holds no train-labels-idx1-ubyte.gz, t10k-labels-idx1-ubyte.gz of Shades";
+        assert_eq!(error, format!("{}: {expected}", dir.path().display()));
+    }
+
+    #[test]
+    fn a_published_set_has_as_many_classes_as_names() {
+        let (dir, mut set) = published(&small());
+        set.class_names = &["black", "white"];
+        let error = Dataset::published(&set, dir.path())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "Shades: labels of 3 classes, expected 2, one for each name"
+        );
     }
 
     #[test]

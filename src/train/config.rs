@@ -17,7 +17,8 @@ use crate::nn::{InstructionSet, Layer, NamedNetwork, Plan, PlanError, Schedule};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The data set: a directory with the four IDX files, or the built-in MNIST where absent.
+    /// The data set: the name of a [`Published`](crate::data::Published) one, a directory with the
+    /// four IDX files, or the built-in MNIST where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// The network, by its name; where absent the one of [`layers`](Self::layers), or else the

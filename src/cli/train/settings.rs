@@ -20,8 +20,9 @@ pub struct Flags {
     /// Settings from a file, as another run's config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A data set in place of the built-in MNIST: a directory with four IDX files, raw or .gz
-    #[arg(long, value_name = "DIR")]
+    /// A data set in place of the built-in MNIST: fashion-mnist, kmnist, or a directory with four IDX
+    /// files, raw or .gz; one that has such a name is written ./kmnist
+    #[arg(long, value_name = "NAME|DIR")]
     data: Option<PathBuf>,
     /// A network that has a name; one of your own is written in a file, as [[layers]] [default:
     /// article]

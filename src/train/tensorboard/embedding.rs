@@ -59,7 +59,8 @@ pub fn log_embedding(
     for number in &mut vectors {
         *number = (*number * PRECISION).round() / PRECISION;
     }
-    let rows = (0..points).map(|index| row(split, &predictions, index));
+    let names = snapshot.dataset.class_names();
+    let rows = (0..points).map(|index| row(split, names, &predictions, index));
     let sprites: Result<Vec<_>, ImageError> =
         (0..points).map(|index| sprite(split, index)).collect();
     let sprites = sprites?;
@@ -81,11 +82,12 @@ fn features(network: &Network, images: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// What is known of a point.
-fn row(split: &Split, predictions: &Predictions, index: usize) -> [String; 3] {
+fn row(split: &Split, names: &[String], predictions: &Predictions, index: usize) -> [String; 3] {
     let label = usize::from(split.labels()[index]);
     let predicted = predictions.predicted(index).unwrap_or_default();
     let right = if label == predicted { "right" } else { "wrong" };
-    [label.to_string(), predicted.to_string(), right.to_owned()]
+    let name = |class: usize| names.get(class).cloned().unwrap_or_default();
+    [name(label), name(predicted), right.to_owned()]
 }
 
 fn sprite(split: &Split, index: usize) -> Result<Image, ImageError> {

@@ -1,6 +1,7 @@
 //! The observer that logs a training for TensorBoard.
 
 mod augmented_images;
+mod class_names;
 mod classes;
 mod confusion_map;
 mod curves;
@@ -208,8 +209,7 @@ impl TensorBoard {
             if let Some(grid) = augmented_images(dataset.train(), start.config)? {
                 self.run.add_image("samples/augmented", &grid, 0)?;
             }
-            let split = dataset.validation();
-            (self.samples).restore(split, dataset.classes(), start.notes)?;
+            self.samples.restore(dataset, start.notes)?;
         }
         Ok(())
     }
@@ -247,7 +247,8 @@ impl TensorBoard {
             };
         }
         if let Some(predictions) = self.predictions.as_ref().filter(|_| classes) {
-            classes::log_accuracies(&self.run, predictions, step)?;
+            let names = snapshot.dataset.class_names();
+            classes::log_accuracies(&self.run, names, predictions, step)?;
         }
         match self.milestones.contains(step) {
             true => self.look(snapshot, step),
@@ -274,11 +275,12 @@ impl TensorBoard {
             self.samples.log_animation(&self.run, step)?;
         }
         if let Some(predictions) = &self.predictions {
+            let names = snapshot.dataset.class_names();
             if self.groups.classes {
-                classes::log_tables(&self.run, predictions, step)?;
+                classes::log_tables(&self.run, names, predictions, step)?;
             }
             if self.groups.curves {
-                curves::log_curves(&self.run, predictions, step)?;
+                curves::log_curves(&self.run, names, predictions, step)?;
             }
         }
         if self.groups.embedding {
@@ -327,23 +329,22 @@ impl TensorBoard {
         pass: &Pass,
         step: usize,
     ) -> Result<(), LogError> {
-        let (run, split) = (&self.run, snapshot.dataset.validation());
+        let (run, dataset) = (&self.run, snapshot.dataset);
         let Some(predictions) = &self.predictions else {
             // Before the first epoch the validation images were not evaluated; after another, they
             // were left out.
             return match fixed_predictions(snapshot, pass)? {
-                Ok(fixed) => self.samples.log_predictions(run, split, &fixed, step),
+                Ok(fixed) => (self.samples).log_predictions(run, dataset, &fixed, step),
                 Err(cause) if step == 0 => self.leave_out("predictions", &cause, step),
                 Err(_) => Ok(()),
             };
         };
-        self.samples
-            .log_predictions(run, split, predictions, step)?;
+        (self.samples).log_predictions(run, dataset, predictions, step)?;
         if let Some((_, logits)) = snapshot.evaluated {
-            self.samples.note(split, predictions.classes(), logits);
+            self.samples.note(dataset, logits);
         }
-        samples::log_worst_mistakes(run, split, predictions, step)?;
-        let map = confusion_map(&predictions.confusion())?;
+        samples::log_worst_mistakes(run, dataset, predictions, step)?;
+        let map = confusion_map(&predictions.confusion(), dataset.class_names())?;
         Ok(run.add_image("samples/confusion", &map, step)?)
     }
 }

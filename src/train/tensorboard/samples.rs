@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::data::Split;
+use crate::data::{Dataset, Split};
 use crate::tb::image::{GREEN, Image, RED};
 use crate::tb::writer::SummaryWriter;
 use crate::train::Predictions;
 
+use super::class_names::{drawn, longest};
 use super::error::LogError;
 use super::thumbnail::thumbnail;
 
@@ -17,6 +18,8 @@ const COLUMNS: usize = 5;
 const LETTER: usize = 6;
 const FRAME: usize = 4;
 const PADDING: usize = 4;
+/// Names of classes that are longer, in letters, make captions of two lines.
+const MAX_SHORT: usize = 3;
 /// How long each picture of the animation stands.
 const DELAY: Duration = Duration::from_millis(700);
 
@@ -31,28 +34,28 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Logs the first images of `split` with what `predictions` say of them: in a green frame what
-    /// is right, in a red one what is wrong.
+    /// Logs the first validation images with what `predictions` say of them: in a green frame what is
+    /// right, in a red one what is wrong.
     ///
     /// # Errors
     /// What [`SummaryWriter`] says.
     pub fn log_predictions(
         &mut self,
         run: &SummaryWriter,
-        split: &Split,
+        dataset: &Dataset,
         predictions: &Predictions,
         step: usize,
     ) -> Result<(), LogError> {
-        if let Some(grid) = grid(split, predictions)? {
+        if let Some(grid) = grid(dataset, predictions)? {
             run.add_image("samples/predictions", &grid, step)?;
             self.frames.push(grid);
         }
         Ok(())
     }
 
-    /// Notes what was shown last: the logits of `split`, of which the first images are shown.
-    pub fn note(&mut self, split: &Split, classes: usize, logits: &[f32]) {
-        let count = split.len().min(COUNT) * classes;
+    /// Notes what was shown last: the logits of the validation images, of which the first are shown.
+    pub fn note(&mut self, dataset: &Dataset, logits: &[f32]) {
+        let count = dataset.validation().len().min(COUNT) * dataset.classes();
         self.notes.extend(logits.iter().take(count));
     }
 
@@ -65,17 +68,13 @@ impl Samples {
     ///
     /// # Errors
     /// Images that make no picture.
-    pub fn restore(
-        &mut self,
-        split: &Split,
-        classes: usize,
-        notes: &[f32],
-    ) -> Result<(), LogError> {
-        let count = split.len().min(COUNT);
-        let labels = &split.labels()[..count];
+    pub fn restore(&mut self, dataset: &Dataset, notes: &[f32]) -> Result<(), LogError> {
+        let (labels, classes) = (dataset.validation().labels(), dataset.classes());
+        let count = labels.len().min(COUNT);
+        let labels = &labels[..count];
         for logits in notes.chunks_exact((count * classes).max(1)) {
             if let Ok(predictions) = Predictions::from_logits(logits, classes, labels) {
-                self.frames.extend(grid(split, &predictions)?);
+                self.frames.extend(grid(dataset, &predictions)?);
             }
         }
         self.notes = notes.to_vec();
@@ -100,27 +99,32 @@ impl Samples {
 /// What [`SummaryWriter`] says.
 pub fn log_worst_mistakes(
     run: &SummaryWriter,
-    split: &Split,
+    dataset: &Dataset,
     predictions: &Predictions,
     step: usize,
 ) -> Result<(), LogError> {
     let mistakes = predictions.mistakes();
-    let tiles: Result<Vec<_>, _> = (mistakes.iter().take(COUNT))
-        .map(|mistake| tile(split, predictions, mistake.index))
-        .collect();
-    let tiles = tiles?;
-    if tiles.is_empty() {
-        return Ok(());
+    let worst = mistakes.iter().map(|mistake| mistake.index);
+    if let Some(grid) = tiles(dataset, predictions, worst)? {
+        run.add_image("samples/worst_mistakes", &grid, step)?;
     }
-    let grid = Image::grid(&tiles, COLUMNS, PADDING)?;
-    Ok(run.add_image("samples/worst_mistakes", &grid, step)?)
+    Ok(())
 }
 
 /// The first images; `None` where there are none.
-fn grid(split: &Split, predictions: &Predictions) -> Result<Option<Image>, LogError> {
-    let count = predictions.len().min(COUNT);
-    let tiles: Result<Vec<_>, _> = (0..count)
-        .map(|index| tile(split, predictions, index))
+fn grid(dataset: &Dataset, predictions: &Predictions) -> Result<Option<Image>, LogError> {
+    tiles(dataset, predictions, 0..predictions.len())
+}
+
+/// The first of these images, side by side.
+fn tiles(
+    dataset: &Dataset,
+    predictions: &Predictions,
+    images: impl Iterator<Item = usize>,
+) -> Result<Option<Image>, LogError> {
+    let (split, names) = (dataset.validation(), drawn(dataset.class_names()));
+    let tiles: Result<Vec<_>, _> = (images.take(COUNT))
+        .map(|index| tile(split, &names, predictions, index))
         .collect();
     let tiles = tiles?;
     match tiles.is_empty() {
@@ -130,38 +134,65 @@ fn grid(split: &Split, predictions: &Predictions) -> Result<Option<Image>, LogEr
 }
 
 /// An image with what was said of it.
-fn tile(split: &Split, predictions: &Predictions, index: usize) -> Result<Image, LogError> {
+fn tile(
+    split: &Split,
+    names: &[String],
+    predictions: &Predictions,
+    index: usize,
+) -> Result<Image, LogError> {
     let (height, width) = (split.height(), split.width());
     let start = index * height * width;
     let pixels = &split.pixels()[start..start + height * width];
     let numbers: Vec<f32> = pixels.iter().map(|p| f32::from(*p) / 255.0).collect();
     let label = usize::from(split.labels()[index]);
     let predicted = predictions.predicted(index).unwrap_or_default();
-    let (text, colour) = if predicted == label {
-        (label.to_string(), GREEN)
+    let name = |class: usize| names.get(class).map_or("", String::as_str);
+    let has_two_lines = longest(names) > MAX_SHORT;
+    let (more, colour) = if predicted == label {
+        (if has_two_lines { "\n " } else { "" }.to_owned(), GREEN)
     } else {
         let row = predictions.probabilities(index).unwrap_or_default();
         let percent = 100.0 * row.get(predicted).copied().unwrap_or_default();
-        (format!("{label} → {predicted} ({percent:.0} %)"), RED)
+        let between = if has_two_lines { "\n" } else { " " };
+        let predicted = name(predicted);
+        (format!("{between}→ {predicted} ({percent:.0} %)"), RED)
     };
-    let image = thumbnail(&numbers, [height, width], width_for(predictions.classes()))?;
+    let text = name(label).to_owned() + &more;
+    let image = thumbnail(&numbers, [height, width], width_for(names))?;
     Ok(image.caption(&text)?.frame(colour, FRAME)?)
 }
 
-/// The width that the longest caption fits into, as `9 → 9 (100 %)`: so all have one line, and the
-/// pictures of an animation are of one size.
-fn width_for(classes: usize) -> usize {
-    let digits = classes.saturating_sub(1).to_string().len();
-    LETTER * (2 * digits + " →  (100 %)".chars().count()) + 1
+/// The width that the longest line fits into, as `9 → 9 (100 %)` or, below the label, `→ Sneaker
+/// (100 %)`: so all captions have as many lines, and the pictures of an animation are of one size.
+fn width_for(names: &[String]) -> usize {
+    let longest = longest(names);
+    let letters = match longest > MAX_SHORT {
+        true => longest + "→  (100 %)".chars().count(),
+        false => 2 * longest + " →  (100 %)".chars().count(),
+    };
+    LETTER * letters + 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::class_numbers;
 
     #[test]
     fn right_and_wrong_make_pictures_of_one_size() {
-        for (side, classes) in [(28, 10), (4, 10), (28, 101), (300, 256), (1, 3)] {
+        let named = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        for (side, names) in [
+            (28, class_numbers(10)),
+            (4, class_numbers(10)),
+            (28, class_numbers(101)),
+            (300, class_numbers(256)),
+            (1, class_numbers(3)),
+            (28, named(&["cat", "dog"])),
+            (28, named(&["T-shirt/top", "Trouser", "Ankle boot of the"])),
+            (2, named(&["a b c d e f g h i", "W", "sixteen letters."])),
+        ] {
+            let names = drawn(&names);
+            let classes = names.len();
             let pixels = vec![0; 2 * side * side];
             let label = (classes - 1) as u8;
             let split = Split::new(side, side, pixels, vec![label, label]).unwrap();
@@ -169,9 +200,10 @@ mod tests {
             logits[classes - 1] = 99.0;
             logits[2 * classes - 2] = 99.0;
             let predictions = Predictions::from_logits(&logits, classes, &[label; 2]).unwrap();
-            let [right, wrong] = [0, 1].map(|index| tile(&split, &predictions, index).unwrap());
+            let tile = |index| tile(&split, &names, &predictions, index).unwrap();
+            let [right, wrong] = [0, 1].map(tile);
             let size = |tile: &Image| (tile.width(), tile.height());
-            assert_eq!(size(&right), size(&wrong), "{side}, {classes}");
+            assert_eq!(size(&right), size(&wrong), "{side}, {names:?}");
             assert_eq!([&right.pixels()[..3], &wrong.pixels()[..3]], [GREEN, RED]);
         }
     }
