@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::tb::crc::masked_crc32c;
-use crate::tb::reader::decode_event;
+use crate::tb::proto::Event;
+use crate::tb::reader::{ReadError, decode_event};
 use crate::tb::record::{DEFAULT_MAX_PAYLOAD_BYTES, RecordError, RecordReader, append_record};
 
 /// Bytes of a record's length and its checksum.
@@ -203,7 +204,10 @@ impl Repaired {
 
 /// Why a record whose checksums fit is not copied all the same.
 fn what_is_wrong(payload: &[u8]) -> Option<String> {
-    match decode_event(0, payload) {
+    match decode_event::<Event>(0, payload) {
+        Err(ReadError::TooLarge { found, .. }) => {
+            Some(format!("an event with parts of {found} bytes once decoded"))
+        }
         Err(_) => Some("a record that holds no event".to_owned()),
         Ok(event) if !event.wall_time.is_finite() => {
             Some(format!("an event with the wall time {}", event.wall_time))
