@@ -17,6 +17,8 @@ const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// The biases of the last layer: one for each class.
 const LAST_BIAS: &str = "fc2.bias";
+/// The most classes that there can be: a label is a byte.
+const MAX_CLASSES: usize = 256;
 /// The largest weights that are read: a network of this kind has less than a thousandth of it.
 const MAX_BYTES: u64 = 1 << 32;
 
@@ -110,12 +112,23 @@ impl Trained {
     /// How many classes the network tells apart, as its last layer says.
     ///
     /// # Errors
-    /// Weights that are damaged or have no such layer.
+    /// Weights that are damaged, have no such layer, or more classes than labels can tell apart.
     pub fn classes(&self) -> Result<usize, TrainedError> {
         let file = SafeTensors::deserialize(&self.weights);
         let file = file.map_err(|cause| self.error(cause))?;
         let bias = file.tensor(LAST_BIAS).map_err(|cause| self.error(cause))?;
-        Ok(bias.shape().iter().product())
+        match bias.shape() {
+            // A network is made before its weights are looked at, so this number has to be sound.
+            &[classes @ 1..=MAX_CLASSES] => Ok(classes),
+            found => Err(TrainedError::Weights {
+                path: self.weights_path.clone(),
+                cause: format!(
+                    "tensor {LAST_BIAS} has the shape {found:?}, expected one number for each of 1 to \
+                     {MAX_CLASSES} classes"
+                )
+                .into(),
+            }),
+        }
     }
 
     /// The article's network with these weights, on the CPU, for images of `height` × `width` pixels
