@@ -213,6 +213,29 @@ pub fn swelling() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Two megabytes of headers, each of which claims a payload that reaches to the end.
+pub fn overlapping_records() -> Vec<u8> {
+    let headers: u64 = 170_000;
+    let header = |at: u64| {
+        // Behind the payload its checksum has to have room.
+        let length = ((headers - at).saturating_sub(2) * 12).to_le_bytes();
+        let crc = masked_crc32c(&length).to_le_bytes();
+        length.into_iter().chain(crc)
+    };
+    (0..headers).flat_map(header).collect()
+}
+
+/// Weights of a million classes, whose biases are bytes.
+pub fn many_classes() -> Vec<u8> {
+    bias("U8", json!([1_000_000]), 1_000_000)
+}
+
+/// A file of weights with nothing but the last layer's biases.
+fn bias(dtype: &str, shape: Json, bytes: usize) -> Vec<u8> {
+    let bias = json!({"dtype": dtype, "shape": shape, "data_offsets": [0, bytes]});
+    tensors(&json!({"fc2.bias": bias}), &vec![0; bytes])
+}
+
 /// A message that lies in fields of these numbers, the outermost first.
 fn nested(fields: &[u8], message: Vec<u8>) -> Vec<u8> {
     fields.iter().rev().fold(message, |message, field| {
@@ -476,10 +499,6 @@ fn weights() -> Folder {
     let path = directory.path().join("weights");
     parameters.save(&path).unwrap();
     let sound = fs::read(path).unwrap();
-    let bias = |dtype: &str, shape: Json, bytes: usize| {
-        let bias = json!({"dtype": dtype, "shape": shape, "data_offsets": [0, bytes]});
-        tensors(&json!({"fc2.bias": bias}), &vec![0; bytes])
-    };
     vec![
         ("sound", sound.clone()),
         ("trained-weights.cut", sound[..700].to_vec()),

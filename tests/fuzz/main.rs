@@ -106,15 +106,38 @@ fn the_corpus_has_the_files_that_are_made_for_it() {
     assert_eq!(found, made);
 }
 
+/// Only the files themselves, of which damaged copies would take minutes.
+fn each_once(files: &[Vec<u8>]) -> Limits {
+    Limits {
+        cases: files.len() as u64,
+        ..Limits::default()
+    }
+}
+
 /// Two megabytes that prost would make hundreds of: empty values, strings, dimensions, settings.
 #[test]
 fn what_swells_is_left_out() {
     let files = corpus::swelling();
-    let limits = Limits {
-        cases: files.len() as u64,
-        ..Limits::default()
-    };
-    replay(parser("event"), &files, "what_swells_is_left_out", limits);
+    replay(
+        parser("event"),
+        &files,
+        "what_swells_is_left_out",
+        each_once(&files),
+    );
+}
+
+#[test]
+fn a_network_of_a_million_classes_is_not_made() {
+    let files = [corpus::many_classes()];
+    let test = "a_network_of_a_million_classes_is_not_made";
+    replay(parser("weights"), &files, test, each_once(&files));
+}
+
+#[test]
+fn a_repair_does_not_look_at_a_file_again_and_again() {
+    let files = [corpus::overlapping_records()];
+    let test = "a_repair_does_not_look_at_a_file_again_and_again";
+    replay(parser("doctor"), &files, test, each_once(&files));
 }
 
 /// A parser that is none, to hold the replay against.
