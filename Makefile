@@ -6,6 +6,9 @@ INTEROP_RUN ?= target/interop
 SCREENSHOTS_RUN ?= target/screenshots/exp1
 # What bench-peers measures: PEERS="--only epoch --rounds 1"; --help lists all.
 PEERS ?=
+# What `make fuzz` tries, and for how long.
+PARSER ?= event_file
+FUZZ_SECONDS ?= 600
 SEEDS = 1 2 3
 REFERENCE_RUNS = $(SEEDS:%=runs/default-%) runs/article
 TENSORBOARD = .venv/bin/tensorboard
@@ -15,7 +18,7 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser test-aarch64 examples proto runs \
+.PHONY: help build tensorboard check crates test fuzz-replay fuzz test-browser test-aarch64 examples proto runs \
 	interop recipes bench bench-peers bench-read screenshots clean .venv .venv-browser .venv-read \
 	.venv-torch
 
@@ -47,6 +50,16 @@ crates: ## count the crates of the logger alone
 test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
 	cargo test --locked --features download --test download
+
+fuzz-replay: ## try 100,000 damaged inputs on each parser, and compile the fuzz targets (about 10 min)
+	CNN_TB_FUZZ_CASES=100000 cargo test --locked --test fuzz
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+
+# Needs a nightly compiler and cargo-fuzz.
+fuzz: ## let libFuzzer look for input that PARSER (event_file) fails on
+	mkdir -p fuzz/corpus/$(PARSER)
+	cargo +nightly fuzz run --target-dir target/fuzz $(PARSER) fuzz/corpus/$(PARSER) \
+		tests/corpus/$(if $(filter doctor,$(PARSER)),event_file,$(PARSER)) -- -max_total_time=$(FUZZ_SECONDS)
 
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser

@@ -11,7 +11,7 @@ mod surroundings;
 mod terminal;
 mod watch;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -208,8 +208,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let cut = CutRun::open(directory, &args.settings, args.quiet)?;
             if let Some(text) = cut.finished() {
                 if !args.quiet {
-                    // Where standard error is closed there is nobody left to tell.
-                    let _ = io::stderr().lock().write_all(text.as_bytes());
+                    output::tell(&text);
                 }
                 return Ok(Outcome::Done);
             }

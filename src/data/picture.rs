@@ -126,6 +126,14 @@ impl Picture {
             return Err(PictureError::TooLarge { width, height });
         }
         let mut reader = decoder.read_info().map_err(PictureError::Damaged)?;
+        // The decoder panics at it (png 0.18.1); section 11.2.2 calls it an error.
+        if let Some(palette) = &reader.info().palette
+            && palette.len() % 3 != 0
+        {
+            let found = palette.len();
+            let message = format!("a palette of {found} bytes, expected three for each colour");
+            return Err(damaged(&message));
+        }
         let too_large = PictureError::TooLarge { width, height };
         let mut samples = vec![0; reader.output_buffer_size().ok_or(too_large)?];
         let frame = (reader.next_frame(&mut samples)).map_err(PictureError::Damaged)?;
@@ -133,17 +141,19 @@ impl Picture {
         let (height, width) = (frame.height as usize, frame.width as usize);
         let pixels = grey(frame.color_type, &samples, height, width);
         // The header said so; a decoder that gives anything else found damage.
-        let disagree = || {
-            let cause = io::Error::new(io::ErrorKind::InvalidData, "sizes disagree");
-            PictureError::Damaged(DecodingError::IoError(cause))
-        };
-        Self::new(height, width, pixels).ok_or_else(disagree)
+        Self::new(height, width, pixels).ok_or_else(|| damaged("sizes disagree"))
     }
 
     /// The pixels of the outermost rows and columns.
     pub(super) fn border(&self) -> impl Iterator<Item = u8> {
         border(&self.pixels, self.height, self.width)
     }
+}
+
+/// Damage that the decoder does not find.
+fn damaged(message: &str) -> PictureError {
+    let cause = io::Error::new(io::ErrorKind::InvalidData, message);
+    PictureError::Damaged(DecodingError::IoError(cause))
 }
 
 /// One grey byte a pixel, for samples of 8 bits.

@@ -26,6 +26,7 @@
 //! ```
 
 pub mod crc;
+mod decoded_size;
 pub mod event_file;
 pub mod image;
 pub mod logdir;

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
-use prost::Message as _;
+use prost::Message;
 
+use crate::tb::decoded_size::{MAX_PARTS_BYTES, too_large_event};
 use crate::tb::proto::Event;
 use crate::tb::record::{RecordError, RecordReader};
 
@@ -27,6 +28,20 @@ pub enum ReadError {
         offset: u64,
         /// What the decoder said.
         cause: prost::DecodeError,
+    },
+    /// The event would take too much memory: it has so many values, strings or dimensions, which
+    /// may be a few bytes each in the file and hundreds once decoded. Later events can still be read.
+    #[error(
+        "the event at byte {offset} has parts that take {found} bytes of memory, above the limit of \
+         {limit}; it is left out"
+    )]
+    TooLarge {
+        /// Where the record begins.
+        offset: u64,
+        /// What the parts of its repeated fields take once decoded, in bytes.
+        found: u64,
+        /// The most that they may take.
+        limit: u64,
     },
     /// The event's wall time is not finite, and neither of TensorBoard's loaders can be trusted
     /// with it. Only [`Logdir`](crate::tb::logdir::Logdir) minds; later events can still be read.
@@ -133,9 +148,20 @@ impl<R: Read> Iterator for EventReader<R> {
     }
 }
 
-/// The event in the payload of the record at `offset`.
-pub(crate) fn decode_event(offset: u64, payload: &[u8]) -> Result<Event, ReadError> {
-    Event::decode(payload).map_err(|cause| ReadError::Event { offset, cause })
+/// The event in the payload of the record at `offset`, whole or as an outline.
+pub(crate) fn decode_event<M: Message + Default>(
+    offset: u64,
+    payload: &[u8],
+) -> Result<M, ReadError> {
+    if let Some(found) = too_large_event(payload) {
+        let limit = MAX_PARTS_BYTES;
+        return Err(ReadError::TooLarge {
+            offset,
+            found,
+            limit,
+        });
+    }
+    M::decode(payload).map_err(|cause| ReadError::Event { offset, cause })
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::train::Config;
 const CONFIG: &str = "config.toml";
 /// The last weights.
 const WEIGHTS: &str = "weights.safetensors";
+/// The most classes that there can be: a label is a byte.
+const MAX_CLASSES: usize = 256;
 /// The largest weights that are read: a network of this kind has less than a thousandth of it.
 const MAX_BYTES: u64 = 1 << 32;
 
@@ -122,16 +124,27 @@ impl Trained {
     /// How many classes the network tells apart, as its last layer says.
     ///
     /// # Errors
-    /// Weights that are damaged or have no such layer.
+    /// Weights that are damaged, have no such layer, or more classes than labels can tell apart.
     pub fn classes(&self) -> Result<usize, TrainedError> {
         let file = SafeTensors::deserialize(&self.weights);
         let file = file.map_err(|cause| self.error(cause))?;
         let layers = self.config.network_layers();
         let is_linear = |layer: &&Layer| matches!(layer, Layer::Linear { .. });
         // The last layer has a bias for each class.
-        let bias = format!("fc{}.bias", layers.iter().filter(is_linear).count());
-        let bias = file.tensor(&bias).map_err(|cause| self.error(cause))?;
-        Ok(bias.shape().iter().product())
+        let name = format!("fc{}.bias", layers.iter().filter(is_linear).count());
+        let bias = file.tensor(&name).map_err(|cause| self.error(cause))?;
+        match bias.shape() {
+            // A network is made before its weights are looked at, so this number has to be sound.
+            &[classes @ 1..=MAX_CLASSES] => Ok(classes),
+            found => Err(TrainedError::Weights {
+                path: self.weights_path.clone(),
+                cause: format!(
+                    "tensor {name} has the shape {found:?}, expected one number for each of 1 to \
+                     {MAX_CLASSES} classes"
+                )
+                .into(),
+            }),
+        }
     }
 
     /// The network with these weights, on the CPU, for images of `height` × `width` pixels

@@ -75,7 +75,10 @@ impl EventFile {
     }
 
     pub fn value(self, step: i64, value: Value) -> Self {
-        let value = vec![value];
+        self.values(step, vec![value])
+    }
+
+    fn values(self, step: i64, value: Vec<Value>) -> Self {
         self.event(step, event::What::Summary(Summary { value }))
     }
 
@@ -284,6 +287,13 @@ fn records() -> Vec<Golden> {
             "not_an_event",
             "the record at byte 166 is whole, but does not hold an event",
             loss().append(&no_event).scalars("loss", [4]),
+        ),
+        golden(
+            "too_large",
+            "the event at byte 166 has parts that take ",
+            loss()
+                .values(4, vec![Value::default(); 40_000])
+                .scalars("loss", [4]),
         ),
         golden(
             "non_finite_time",

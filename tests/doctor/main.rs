@@ -67,7 +67,10 @@ fn each_golden_file_gives_its_finding_and_no_other() {
         let found = cause.to_string();
         let is_whole = !matches!(
             cause,
-            Cause::TwoWriters { .. } | Cause::FileOrder { .. } | Cause::SameSecond { .. }
+            Cause::TooLarge { .. }
+                | Cause::TwoWriters { .. }
+                | Cause::FileOrder { .. }
+                | Cause::SameSecond { .. }
         );
         assert!(found.starts_with(golden.found), "{found}");
         assert!(!is_whole || found == golden.found, "{found}");

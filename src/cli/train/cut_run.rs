@@ -10,7 +10,7 @@ use cnn_tb::train::{Checkpoint, CheckpointError, Config, Found};
 use super::earlier_run::EarlierRun;
 use super::run_dir::{CONFIG, RunDir, argument};
 use super::settings::{Flags, parse};
-use crate::cli::output::{Advised, escape, warn};
+use crate::cli::output::{Advised, warn};
 
 /// A run directory with all that it takes to go on.
 pub struct CutRun {
@@ -73,8 +73,8 @@ impl CutRun {
             1 => "1 epoch".to_owned(),
             count => format!("{count} epochs"),
         };
-        let shown = escape(&self.run_dir.path().display().to_string());
-        let text = format!("{shown} is finished ({epochs}): there is nothing to resume\n");
+        let shown = self.run_dir.path().display();
+        let text = format!("{shown} is finished ({epochs}): there is nothing to resume");
         (!is_longer).then_some(text)
     }
 }

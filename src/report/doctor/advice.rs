@@ -55,6 +55,10 @@ impl Cause {
                 "The data server gives up the file. The Python loader's reading thread ends by an \
                  exception: after that no run at all is updated."
             }
+            Self::TooLarge { .. } => {
+                "Both loaders decode it whatever it takes: a few megabytes of such events can fill \
+                 a machine's memory. cnn-tb leaves it out."
+            }
             Self::NonFiniteTime { .. } => {
                 "At a wall time that is NaN the data server gives up the file, and all behind it \
                  is lost; at an infinite one it drops the event."
@@ -147,6 +151,10 @@ impl Cause {
             Self::GrowingTail { .. } => "Nothing.",
             Self::TooLong { .. } => {
                 "Log smaller values; --repair copies the file without this record."
+            }
+            Self::TooLarge { .. } => {
+                "Log fewer values in one event. cnn-tb doctor --repair OUT FILE copies the file \
+                 without it."
             }
             Self::NonFiniteTime { .. } => {
                 "Give writers finite times. cnn-tb doctor --repair OUT FILE copies the file \

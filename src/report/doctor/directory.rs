@@ -15,7 +15,7 @@ use crate::report::doctor::span::{self, Span};
 use crate::report::doctor::walk::Found;
 use crate::tb::proto::session_log::SessionStatus;
 use crate::tb::proto::summary::Value;
-use crate::tb::proto::{SessionLog, event};
+use crate::tb::proto::{Event, SessionLog, event};
 use crate::tb::reader::{ReadError, decode_event};
 use crate::tb::scalar_event::ScalarEvent;
 use crate::tb::summary::{hparams, scalar};
@@ -123,7 +123,7 @@ impl Directory {
             self.add_value(event.tag, event.step, Given::scalar(event.value));
             return Ok(());
         }
-        let event = decode_event(offset, payload)?;
+        let event: Event = decode_event(offset, payload)?;
         let has_values = matches!(event.what, Some(event::What::Summary(_)));
         if offset == 0 && !matches!(event.what, Some(event::What::FileVersion(_))) {
             self.report_here(Cause::NoFileVersion);

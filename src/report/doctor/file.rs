@@ -54,6 +54,11 @@ fn cause(path: &Path, length: u64, now_secs: f64, error: ReadError) -> Cause {
     };
     match error {
         ReadError::Event { offset, .. } => Cause::NotAnEvent { offset, more: 0 },
+        ReadError::TooLarge { offset, found, .. } => Cause::TooLarge {
+            offset,
+            found,
+            more: 0,
+        },
         ReadError::WallTime { offset, found } => Cause::NonFiniteTime {
             offset,
             found,

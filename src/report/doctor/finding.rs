@@ -67,6 +67,8 @@ pub enum Cause {
     TooLong { offset: u64, found: u64 },
     /// A record is whole, but holds something else than an event.
     NotAnEvent { offset: u64, more: u64 },
+    /// An event whose values, strings or dimensions take so many bytes once decoded, too many.
+    TooLarge { offset: u64, found: u64, more: u64 },
     /// An event's wall time is not a number, or is infinite.
     NonFiniteTime { offset: u64, found: f64, more: u64 },
     /// A series goes on at an earlier step, so many times; so many points are erased by that.
@@ -166,6 +168,7 @@ impl Cause {
             Self::GrowingTail { .. } => "growing_tail",
             Self::TooLong { .. } => "too_long",
             Self::NotAnEvent { .. } => "not_an_event",
+            Self::TooLarge { .. } => "too_large",
             Self::NonFiniteTime { .. } => "non_finite_time",
             Self::StepsGoBack { .. } => "steps_go_back",
             Self::LoneStart { .. } => "lone_start",
@@ -213,6 +216,7 @@ impl Cause {
             | Self::GrowingTail { offset, .. }
             | Self::TooLong { offset, .. }
             | Self::NotAnEvent { offset, .. }
+            | Self::TooLarge { offset, .. }
             | Self::NonFiniteTime { offset, .. }
             | Self::ClockBack { offset, .. }
             | Self::ClockAhead { offset, .. }
@@ -255,6 +259,7 @@ impl Cause {
         match self {
             Self::DamagedPayload { more, .. }
             | Self::NotAnEvent { more, .. }
+            | Self::TooLarge { more, .. }
             | Self::NonFiniteTime { more, .. }
             | Self::ClockBack { more, .. }
             | Self::ClockAhead { more, .. }
@@ -320,6 +325,15 @@ impl fmt::Display for Cause {
             Self::NotAnEvent { offset, more } => write!(
                 f,
                 "the record at byte {offset} is whole, but does not hold an event{}",
+                and_more(*more)
+            ),
+            Self::TooLarge {
+                offset,
+                found,
+                more,
+            } => write!(
+                f,
+                "the event at byte {offset} has parts that take {found} bytes once decoded{}",
                 and_more(*more)
             ),
             Self::NonFiniteTime {

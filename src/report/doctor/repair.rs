@@ -5,13 +5,17 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::tb::crc::masked_crc32c;
-use crate::tb::reader::decode_event;
+use crate::tb::proto::Event;
+use crate::tb::reader::{ReadError, decode_event};
 use crate::tb::record::{DEFAULT_MAX_PAYLOAD_BYTES, RecordError, RecordReader, append_record};
 
 /// Bytes of a record's length and its checksum.
 const HEADER_BYTES: usize = 12;
 /// How much is searched at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How often the bytes of a file are looked at in the search, at most: headers made for it may each claim
+/// a payload that reaches to the end.
+const MAX_LOOKS: u64 = 16;
 
 /// What became of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +108,7 @@ pub fn repair(from: &Path, to: &Path) -> Result<Repaired, RepairError> {
         search: Search {
             file: probe,
             length,
+            left: length.saturating_mul(MAX_LOOKS),
         },
         output: BufWriter::new(output),
         repaired: Repaired::default(),
@@ -203,7 +208,10 @@ impl Repaired {
 
 /// Why a record whose checksums fit is not copied all the same.
 fn what_is_wrong(payload: &[u8]) -> Option<String> {
-    match decode_event(0, payload) {
+    match decode_event::<Event>(0, payload) {
+        Err(ReadError::TooLarge { found, .. }) => {
+            Some(format!("an event with parts of {found} bytes once decoded"))
+        }
         Err(_) => Some("a record that holds no event".to_owned()),
         Ok(event) if !event.wall_time.is_finite() => {
             Some(format!("an event with the wall time {}", event.wall_time))
@@ -216,6 +224,8 @@ fn what_is_wrong(payload: &[u8]) -> Option<String> {
 struct Search {
     file: File,
     length: u64,
+    /// Bytes of payloads that are still looked at.
+    left: u64,
 }
 
 impl Search {
@@ -260,9 +270,10 @@ impl Search {
     /// Whether the record at `offset`, of whose payload the length is known, is whole and good.
     fn is_record(&mut self, offset: u64, payload_bytes: u64) -> io::Result<bool> {
         let end = offset.saturating_add(payload_bytes + HEADER_BYTES as u64 + 4);
-        if end > self.length {
+        if end > self.length || payload_bytes > self.left {
             return Ok(false);
         }
+        self.left -= payload_bytes;
         self.file.seek(SeekFrom::Start(offset))?;
         match RecordReader::new(&self.file).read() {
             Ok(payload) => Ok(payload.is_some_and(|payload| what_is_wrong(payload).is_none())),

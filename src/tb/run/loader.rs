@@ -5,14 +5,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use prost::Message as _;
-
 use crate::tb::event_file::event_file_names;
 use crate::tb::outline::{EventOutline, ValueOutline};
 use crate::tb::proto::session_log::SessionStatus as LogStatus;
 use crate::tb::proto::summary::value;
 use crate::tb::proto::{Event, event};
-use crate::tb::reader::{EventReader, ReadError};
+use crate::tb::reader::{EventReader, ReadError, decode_event};
 use crate::tb::record::RecordError;
 use crate::tb::run::{Location, Point, Problem, Run, Session, Stored, hparams_yaml, span};
 use crate::tb::scalar_event::ScalarEvent;
@@ -136,8 +134,7 @@ impl Loader {
             self.add_scalar(index, event.step, event.wall_time, event.value);
             return Ok(());
         }
-        let to_error = |cause| ReadError::Event { offset, cause };
-        let event = EventOutline::decode(payload).map_err(to_error)?;
+        let event: EventOutline = decode_event(offset, payload)?;
         self.add_time(offset, event.wall_time)?;
         if !event.file_version.is_empty() {
             self.starts_purge = has_purging_starts(&event.file_version);
@@ -167,7 +164,7 @@ impl Loader {
             needs_tensors |= self.add_outline(step, wall_time, location, value);
         }
         if needs_tensors {
-            self.add_tensors(Event::decode(payload).map_err(to_error)?);
+            self.add_tensors(decode_event(offset, payload)?);
         }
         Ok(())
     }
@@ -400,6 +397,8 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
 mod tests {
     use std::collections::BTreeMap;
     use std::io::Write as _;
+
+    use prost::Message as _;
 
     use super::*;
     use crate::tb::proto::summary::Value;

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use prost::Message as _;
-
 use crate::tb::proto::summary::Value;
 use crate::tb::proto::{Event, Summary, event, summary::value};
-use crate::tb::reader::ReadError;
+use crate::tb::reader::{ReadError, decode_event};
 use crate::tb::record::RecordReader;
 use crate::tb::run::{NoSeries, Point};
 use crate::tb::summary::{Kind, graph};
@@ -107,8 +105,8 @@ impl<'a> StoredReader<'a> {
         file.seek(SeekFrom::Start(offset)).map_err(open)?;
         let mut records = RecordReader::new(file).at(offset);
         let payload = records.read().map_err(|error| to_error(error.into()))?;
-        let event = payload.map(Event::decode).transpose();
-        event.map_err(|cause| to_error(ReadError::Event { offset, cause }))
+        let event = payload.map(|payload| decode_event(offset, payload));
+        event.transpose().map_err(to_error)
     }
 }
 

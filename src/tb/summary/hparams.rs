@@ -12,6 +12,7 @@ use std::fmt;
 
 use prost::Message as _;
 
+use crate::tb::decoded_size::too_large_hparams;
 use crate::tb::proto::h_params_plugin_data::Data;
 use crate::tb::proto::summary::Value;
 use crate::tb::proto::{
@@ -181,7 +182,7 @@ fn session_value(tag: &str, data: Data) -> Value {
 }
 
 /// What a value of this tag and metadata says about the session; `None` where it is about
-/// something else, is damaged, or has a format version that is not known.
+/// something else, is damaged or too large, or has a format version that is not known.
 pub fn from_metadata(tag: &str, metadata: Option<&SummaryMetadata>) -> Option<SessionInfo> {
     if ![EXPERIMENT, SESSION_START_INFO, SESSION_END_INFO].contains(&tag)
         || plugin_name(metadata) != PLUGIN
@@ -223,6 +224,9 @@ pub(crate) fn experiment(tag: &str, metadata: Option<&SummaryMetadata>) -> Optio
 
 fn plugin_data(metadata: Option<&SummaryMetadata>) -> Option<Data> {
     let content = &metadata?.plugin_data.as_ref()?.content[..];
+    if too_large_hparams(content).is_some() {
+        return None;
+    }
     let content = HParamsPluginData::decode(content).ok()?;
     (content.version <= 0).then_some(content.data)?
 }

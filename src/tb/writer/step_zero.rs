@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use prost::Message as _;
-
 use crate::tb::outline::EventOutline;
 use crate::tb::proto::event;
 use crate::tb::proto::summary::Value;
+use crate::tb::reader::decode_event;
 use crate::tb::record::RecordReader;
 
 /// What no purge drops, since purge steps are 1 or more, and so is not to be written again: twice
@@ -27,7 +26,7 @@ impl StepZero {
         for file in files.filter_map(|path| File::open(path).ok()) {
             let mut records = RecordReader::new(BufReader::new(file));
             while let Ok(Some(record)) = records.read() {
-                if let Ok(event) = EventOutline::decode(record) {
+                if let Ok(event) = decode_event::<EventOutline>(0, record) {
                     step_zero.add(event);
                 }
             }
@@ -63,6 +62,8 @@ impl StepZero {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use prost::Message as _;
 
     use crate::tb::event_file::event_file_names;
     use crate::tb::proto::Event;

@@ -1,0 +1,3 @@
+#![no_main]
+
+cnn_tb_fuzz::fuzz!("idx");
