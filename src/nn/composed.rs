@@ -6,7 +6,8 @@ use candle_core::{D, Result, Tensor, bail};
 use crate::nn::BatchStats;
 use crate::nn::dropout::mask;
 
-/// As [`crate::nn::convolve`].
+/// As [`crate::nn::convolve`]. Where the stride leaves over another number of rows than of columns,
+/// they are cut off before: candle's gradient takes both for the rows.
 pub fn convolve(
     input: &Tensor,
     weight: &Tensor,
@@ -14,7 +15,27 @@ pub fn convolve(
     padding: usize,
     stride: usize,
 ) -> Result<Tensor> {
-    let output = input.conv2d(weight, padding, stride, 1, 1)?;
+    let (_, _, height, width) = input.dims4()?;
+    let kernel_size = weight.dim(2)?;
+    if stride == 0 || height.min(width) + 2 * padding < kernel_size {
+        bail!(
+            "convolve from candle's ops: a kernel of {kernel_size} with padding {padding} and stride \
+             {stride} does not fit into {height}x{width}"
+        );
+    }
+    // What the kernel reaches of the padded image, in steps from its first position.
+    let reached = |size: usize| (size + 2 * padding - kernel_size) / stride * stride + kernel_size;
+    let left_over = |size: usize| size + 2 * padding - reached(size);
+    let output = if left_over(height) == left_over(width) {
+        input.conv2d(weight, padding, stride, 1, 1)?
+    } else {
+        input
+            .pad_with_zeros(2, padding, padding)?
+            .pad_with_zeros(3, padding, padding)?
+            .narrow(2, 0, reached(height))?
+            .narrow(3, 0, reached(width))?
+            .conv2d(weight, 0, stride, 1, 1)?
+    };
     output.broadcast_add(&bias.reshape((1, (), 1, 1))?)
 }
 
@@ -52,8 +73,9 @@ pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
     let window = (1, 1, kernel_size, kernel_size);
     let weight = Tensor::ones(window, input.dtype(), input.device())?;
     let weight = (weight / (kernel_size * kernel_size) as f64)?;
+    let bias = Tensor::zeros(1, input.dtype(), input.device())?;
     let planes = input.reshape((images * channels, 1, height, width))?;
-    let output = planes.conv2d(&weight, 0, stride, 1, 1)?;
+    let output = convolve(&planes, &weight, &bias, 0, stride)?;
     let (_, _, height, width) = output.dims4()?;
     output.reshape((images, channels, height, width))
 }

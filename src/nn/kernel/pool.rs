@@ -55,16 +55,18 @@ impl Pool {
             });
     }
 
+    /// All windows side by side, and without branches, which nobody could foresee.
     fn forward_max_row(&self, top: &[f32], output: &mut [f32], winners: &mut [u8]) {
-        for (x, (largest, winner)) in output.iter_mut().zip(winners).enumerate() {
-            (*largest, *winner) = (top[x * self.stride], 0);
-            for ky in 0..self.kernel_size {
-                let at = ky * self.width + x * self.stride;
-                for (kx, &value) in top[at..at + self.kernel_size].iter().enumerate() {
-                    if value > *largest || (value.is_nan() && !largest.is_nan()) {
-                        (*largest, *winner) = (value, (ky * self.kernel_size + kx) as u8);
-                    }
-                }
+        output.fill(f32::NEG_INFINITY);
+        winners.fill(0);
+        for at in 0..self.kernel_size * self.kernel_size {
+            let (ky, kx) = (at / self.kernel_size, at % self.kernel_size);
+            let values = top[ky * self.width + kx..].iter().step_by(self.stride);
+            let windows = output.iter_mut().zip(winners.iter_mut());
+            for ((largest, winner), value) in windows.zip(values) {
+                let wins = ((value > largest) | value.is_nan()) & !largest.is_nan();
+                *largest = if wins { *value } else { *largest };
+                *winner = if wins { at as u8 } else { *winner };
             }
         }
     }

@@ -138,14 +138,6 @@ impl InstructionSet {
             Self::Avx512 => 16,
         }
     }
-
-    /// Rows of a tile of sums: with three vectors in each they fill the registers, 16 or 32.
-    pub fn rows(self) -> usize {
-        match self {
-            Self::Portable | Self::Avx2 => 4,
-            Self::Neon | Self::Avx512 => 8,
-        }
-    }
 }
 
 /// Numbers that begin at a cache line: a vector of them never lies across two.

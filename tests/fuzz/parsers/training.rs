@@ -104,6 +104,6 @@ pub fn dataset() -> &'static Dataset {
             ("t10k-images-idx3-ubyte", &images),
             ("t10k-labels-idx1-ubyte", &labels),
         ];
-        with_files(&files, |directory| Dataset::open(directory)).unwrap()
+        with_files(&files, Dataset::open).unwrap()
     })
 }

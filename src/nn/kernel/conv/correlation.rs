@@ -1,11 +1,21 @@
 //! Weighted sums of shifted planes: the work of a convolution, forward and back to its input.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
-use crate::nn::kernel::simd::InstructionSet;
+/// Vectors of a plane that are worked on at a time: with [`blocks`] of planes they fill 16 registers.
+const VECTORS: usize = 2;
 
-/// Vectors of a plane that are worked on at a time.
-const VECTORS: usize = 3;
+/// Splits planes into blocks of 5 and 6, which are worked on at a time; the last may go beyond the end.
+pub fn blocks(planes: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = planes.div_ceil(6);
+    let sixes = planes.saturating_sub(5 * count);
+    (0..count).map(move |i| {
+        let first = 5 * i + i.min(sixes);
+        first..first + if i < sixes { 6 } else { 5 }
+    })
+}
 
 /// Number `i` of plane `p` is to be `bias[p] + Σ weight[p, tap] · source[offset[tap] + i]`.
 ///
@@ -15,8 +25,6 @@ const VECTORS: usize = 3;
 pub struct Correlation {
     offsets: Vec<usize>,
     planes: usize,
-    /// Planes of a tile: with the vectors they fill the registers.
-    block: usize,
     /// One block of planes after the other, in it one tap after the other, for it a weight for each
     /// plane of the block; 0 for planes that are not there.
     weights: Vec<f32>,
@@ -24,18 +32,11 @@ pub struct Correlation {
 
 impl Correlation {
     /// Sums of `weight(plane, tap)` times the source at `offsets[tap]`.
-    pub fn new(
-        instruction_set: InstructionSet,
-        planes: usize,
-        offsets: Vec<usize>,
-        weight: impl Fn(usize, usize) -> f32,
-    ) -> Self {
-        let block = instruction_set.rows();
-        let mut weights = Vec::with_capacity(planes.next_multiple_of(block) * offsets.len());
-        for first in (0..planes).step_by(block) {
+    pub fn new(planes: usize, offsets: Vec<usize>, weight: impl Fn(usize, usize) -> f32) -> Self {
+        let mut weights = Vec::new();
+        for block in blocks(planes) {
             for tap in 0..offsets.len() {
-                let planes_of_block = first..first + block;
-                weights.extend(planes_of_block.map(|plane| {
+                weights.extend(block.clone().map(|plane| {
                     let is_there = plane < planes;
                     if is_there { weight(plane, tap) } else { 0.0 }
                 }));
@@ -44,7 +45,6 @@ impl Correlation {
         Self {
             offsets,
             planes,
-            block,
             weights,
         }
     }
@@ -59,77 +59,71 @@ impl Correlation {
         bias: &[f32],
         len: usize,
         sums: &mut Vec<f32>,
-        put: impl FnMut(usize, &[f32]),
-    ) {
-        match self.block {
-            8 => self.apply_blocks::<S, 8>(simd, source, bias, len, sums, put),
-            _ => self.apply_blocks::<S, 4>(simd, source, bias, len, sums, put),
-        }
-    }
-
-    #[inline(always)]
-    fn apply_blocks<S: Simd, const BLOCK: usize>(
-        &self,
-        simd: S,
-        source: &[f32],
-        bias: &[f32],
-        len: usize,
-        sums: &mut Vec<f32>,
         mut put: impl FnMut(usize, &[f32]),
     ) {
         let plane_len = len.next_multiple_of(S::F32_LANES);
-        sums.resize(BLOCK * plane_len, 0.0);
-        let (weights, _) = self.weights.as_chunks::<BLOCK>();
-        let blocks = weights.chunks_exact(self.offsets.len().max(1));
-        for (first, weights) in (0..self.planes).step_by(BLOCK).zip(blocks) {
-            let mut tile = Tile::<BLOCK> {
+        for block in blocks(self.planes) {
+            let weights = block.start * self.offsets.len()..block.end * self.offsets.len();
+            sums.resize(block.len() * plane_len, 0.0);
+            let tiles = Tiles {
                 source,
                 offsets: &self.offsets,
-                weights,
-                bias: std::array::from_fn(|i| bias.get(first + i).copied().unwrap_or(0.0)),
+                weights: &self.weights[weights],
+                bias: bias.get(block.start..).unwrap_or_default(),
                 plane_len,
                 sums,
             };
-            let mut at = 0;
-            while at < plane_len {
-                match (plane_len - at) / S::F32_LANES {
-                    1 => tile.compute::<S, 1>(simd, at),
-                    2 => tile.compute::<S, 2>(simd, at),
-                    _ => tile.compute::<S, VECTORS>(simd, at),
-                }
-                at += VECTORS * S::F32_LANES;
+            match block.len() {
+                5 => tiles.compute::<S, 5>(simd),
+                _ => tiles.compute::<S, 6>(simd),
             }
             let planes = sums.chunks_exact(plane_len);
-            for (plane, numbers) in (first..self.planes).zip(planes) {
+            for (plane, numbers) in (block.start..self.planes).zip(planes) {
                 put(plane, &numbers[..len]);
             }
         }
     }
 }
 
-/// What a tile is computed from, and where it goes.
-struct Tile<'a, const BLOCK: usize> {
+/// What a block of planes is computed from, and where it goes.
+struct Tiles<'a> {
     source: &'a [f32],
     offsets: &'a [usize],
-    weights: &'a [[f32; BLOCK]],
-    bias: [f32; BLOCK],
+    weights: &'a [f32],
+    bias: &'a [f32],
     plane_len: usize,
     sums: &'a mut [f32],
 }
 
-impl<const BLOCK: usize> Tile<'_, BLOCK> {
+impl Tiles<'_> {
+    #[inline(always)]
+    fn compute<S: Simd, const ROWS: usize>(mut self, simd: S) {
+        let mut at = 0;
+        while at + VECTORS * S::F32_LANES <= self.plane_len {
+            self.tile::<S, ROWS, VECTORS>(simd, at);
+            at += VECTORS * S::F32_LANES;
+        }
+        if at < self.plane_len {
+            self.tile::<S, ROWS, 1>(simd, at);
+        }
+    }
+
     /// Computes the numbers of `N` vectors of each plane, from `at` on.
     #[inline(always)]
-    fn compute<S: Simd, const N: usize>(&mut self, simd: S, at: usize) {
-        let mut sums = self.bias.map(|bias| [simd.splat_f32s(bias); N]);
-        for (offset, weights) in self.offsets.iter().zip(self.weights) {
+    fn tile<S: Simd, const ROWS: usize, const N: usize>(&mut self, simd: S, at: usize) {
+        let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+        for (sums, bias) in sums.iter_mut().zip(self.bias) {
+            *sums = [simd.splat_f32s(*bias); N];
+        }
+        let (weights, _) = self.weights.as_chunks::<ROWS>();
+        for (offset, weights) in self.offsets.iter().zip(weights) {
             let Some(numbers) = self.source.get(offset + at..) else {
                 return;
             };
             let Some(numbers) = S::as_simd_f32s(numbers).0.first_chunk::<N>() else {
                 return;
             };
-            for i in 0..BLOCK {
+            for i in 0..ROWS {
                 let weight = simd.splat_f32s(weights[i]);
                 for j in 0..N {
                     sums[i][j] = simd.mul_add_e_f32s(weight, numbers[j], sums[i][j]);
@@ -140,5 +134,23 @@ impl<const BLOCK: usize> Tile<'_, BLOCK> {
             let numbers = S::as_mut_simd_f32s(&mut plane[at..]).0;
             numbers[..N].copy_from_slice(&sums);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_every_plane_once_with_little_beyond() {
+        for planes in 1..100 {
+            let blocks: Vec<_> = blocks(planes).collect();
+            assert!(blocks.iter().all(|block| [5, 6].contains(&block.len())));
+            let all: Vec<_> = blocks.into_iter().flatten().collect();
+            assert!(all.iter().copied().eq(0..all.len()), "{planes}");
+            assert!((planes..planes + 5).contains(&all.len()), "{planes}");
+            assert!(planes < 20 || all.len() == planes, "{planes}");
+        }
+        assert_eq!(blocks(0).count(), 0);
     }
 }

@@ -9,7 +9,9 @@
 
 mod correlation;
 mod grid;
-mod products;
+mod input_gradient;
+mod layout;
+mod weight_gradient;
 
 use std::ops::Range;
 
@@ -17,7 +19,9 @@ use pulp::{Simd, WithSimd};
 
 use self::correlation::Correlation;
 use self::grid::Grid;
-use self::products::{Planes, Products};
+use self::input_gradient::InputGradient;
+use self::layout::InputLayout;
+use self::weight_gradient::weight_gradient;
 use super::shard::{self, shards};
 use super::simd::InstructionSet;
 use super::sum::sum;
@@ -127,7 +131,7 @@ impl Conv {
         let offsets = layout.offsets(self);
         let patch_len = offsets.len();
         let weight = |channel: usize, tap: usize| weight[channel * patch_len + tap];
-        let sums = Correlation::new(self.instruction_set, self.channels_out, offsets, weight);
+        let sums = Correlation::new(self.channels_out, offsets, weight);
         let mut rest = output;
         let mut tasks = Vec::new();
         for range in shards(images, shard::IMAGES) {
@@ -193,65 +197,6 @@ impl Conv {
     }
 }
 
-/// How the planes of an image lie in memory.
-struct InputLayout {
-    /// The plane of each phase.
-    grids: Vec<Grid>,
-    /// Numbers from a plane to the next.
-    plane_len: usize,
-    /// Numbers of an image, with what vectors may take beyond its end.
-    len: usize,
-}
-
-impl InputLayout {
-    fn new(conv: &Conv) -> Self {
-        let phases = conv.phases();
-        let grids = (0..phases * phases).map(|i| conv.input_grid(i / phases, i % phases));
-        let grids: Vec<_> = grids.collect();
-        let plane_len = plane_len(grids.first().map_or(0, Grid::len));
-        Self {
-            len: conv.channels_in * grids.len() * plane_len + slack(conv),
-            grids,
-            plane_len,
-        }
-    }
-
-    /// Where each number of a weight finds its first pixel.
-    fn offsets(&self, conv: &Conv) -> Vec<usize> {
-        let row_len = conv.output_grid().row_len;
-        let channels = 0..conv.channels_in;
-        let offsets = channels.flat_map(|channel| {
-            conv.taps().map(move |(phase, [row, column])| {
-                let plane = (channel * conv.phases() + phase[0]) * conv.phases() + phase[1];
-                plane * self.plane_len + row * row_len + column
-            })
-        });
-        offsets.collect()
-    }
-
-    #[inline(always)]
-    fn gather(&self, conv: &Conv, image: &[f32], planes: &mut [f32]) {
-        let mut planes = planes.chunks_exact_mut(self.plane_len);
-        for channel in image.chunks_exact(conv.height * conv.width) {
-            for (grid, plane) in self.grids.iter().zip(&mut planes) {
-                grid.gather(channel, conv.width, plane);
-            }
-        }
-    }
-}
-
-/// The distance of planes of `len` numbers: an odd number of cache lines, since planes a power of two
-/// apart would drive each other out of the cache.
-fn plane_len(len: usize) -> usize {
-    const LINE: usize = 16;
-    (len.div_ceil(LINE) | 1) * LINE
-}
-
-/// What the last vector may take beyond the end of what counts.
-fn slack(conv: &Conv) -> usize {
-    conv.instruction_set.lanes()
-}
-
 /// The forward pass of some images.
 struct Forward<'a> {
     conv: &'a Conv,
@@ -284,73 +229,6 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// How the gradient of the output becomes that of the input: each plane of the input is a correlation
-/// of the output with the part of the kernel that meets it, turned around.
-struct InputGradient {
-    /// The output, with zeros around it.
-    source: Grid,
-    plane_len: usize,
-    /// The planes of the input, and what makes them.
-    planes: Vec<(Grid, Correlation)>,
-}
-
-impl InputGradient {
-    fn new(conv: &Conv, weight: &[f32]) -> Self {
-        let (stride, padding, reach) = (conv.stride, conv.padding, conv.reach());
-        // The first and the last position in a plane that lies on a pixel.
-        let first = padding / stride;
-        let count = |size: usize| (padding + size - 1) / stride - first + 1;
-        let (rows, columns) = (count(conv.height), count(conv.width));
-        let row_len = columns + reach - 1;
-        let origin = first as isize - (reach - 1) as isize;
-        let source = Grid {
-            rows: rows + reach - 1,
-            columns: row_len,
-            row_len,
-            step: 1,
-            top: origin,
-            left: origin,
-        };
-        let plane_len = plane_len(source.len());
-        let kernel_len = conv.kernel_size * conv.kernel_size;
-        let phases = conv.phases();
-        let planes = (0..phases * phases).map(|i| {
-            let phase = [i / phases, i % phases];
-            let taps: Vec<_> = conv.taps().enumerate().collect();
-            let taps = taps.into_iter().filter(|(_, (of, _))| *of == phase);
-            let taps: Vec<_> = taps.map(|(tap, (_, at))| (tap, at)).collect();
-            let channels = 0..conv.channels_out;
-            let offsets = channels.flat_map(|channel| {
-                taps.iter().map(move |(_, [row, column])| {
-                    let row = reach - 1 - row;
-                    channel * plane_len + row * row_len + reach - 1 - column
-                })
-            });
-            let offsets = offsets.collect();
-            let weight = |channel_in: usize, tap: usize| {
-                let (channel_out, tap) = (tap / taps.len(), taps[tap % taps.len()].0);
-                weight[(channel_out * conv.channels_in + channel_in) * kernel_len + tap]
-            };
-            let sums = Correlation::new(conv.instruction_set, conv.channels_in, offsets, weight);
-            let origin = |phase: usize| (first * stride + phase) as isize - padding as isize;
-            let grid = Grid {
-                rows,
-                columns,
-                row_len,
-                step: stride,
-                top: origin(phase[0]),
-                left: origin(phase[1]),
-            };
-            (grid, sums)
-        });
-        Self {
-            source,
-            plane_len,
-            planes: planes.collect(),
-        }
-    }
-}
-
 /// The backward pass of some images.
 struct Backward<'a> {
     conv: &'a Conv,
@@ -367,7 +245,7 @@ impl WithSimd for Backward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
         if let Some((grad_input, gradient)) = self.grad_input.take() {
-            self.input_gradient(simd, gradient, grad_input);
+            gradient.apply(simd, self.conv, self.grad_output, grad_input);
         }
         let mut grad_bias = vec![0.0; self.conv.channels_out];
         for image in self.grad_output.chunks_exact(self.conv.out_len()) {
@@ -376,85 +254,16 @@ impl WithSimd for Backward<'_> {
                 *bias += sum(channel, |grad| grad);
             }
         }
-        (self.weight_gradient(simd), grad_bias)
-    }
-}
-
-/// Vectors of a plane that make the start and the end of a sum worth it: where one image has fewer,
-/// several are summed up together.
-const VECTORS_OF_SUM: usize = 96;
-
-impl Backward<'_> {
-    #[inline(always)]
-    fn weight_gradient<S: Simd>(&self, simd: S) -> Vec<f32> {
-        let (conv, layout) = (self.conv, self.layout);
-        let grid = conv.output_grid();
-        let rows = conv.instruction_set.rows();
-        let plane_len = plane_len(grid.len());
-        let grads_len = conv.channels_out.next_multiple_of(rows) * plane_len + slack(conv);
-        let images = (VECTORS_OF_SUM * S::F32_LANES).div_ceil(grid.len());
-        let images = images.min(self.input.len() / conv.image_len());
-        let mut planes = vec![0.0; images * layout.len];
-        let mut grads = vec![0.0; images * grads_len];
-        let mut sums = vec![0.0; conv.channels_out * conv.patch_len()];
-        let inputs = self.input.chunks(images * conv.image_len());
-        for (input, grad_output) in inputs.zip(self.grad_output.chunks(images * conv.out_len())) {
-            let images = input.chunks_exact(conv.image_len());
-            let count = images.len();
-            for (image, planes) in images.zip(planes.chunks_exact_mut(layout.len)) {
-                layout.gather(conv, image, planes);
-            }
-            let images = grad_output.chunks_exact(conv.out_len());
-            for (image, grads) in images.zip(grads.chunks_exact_mut(grads_len)) {
-                let channels = image.chunks_exact(conv.out_pixels());
-                for (channel, grads) in channels.zip(grads.chunks_exact_mut(plane_len)) {
-                    grid.gather(channel, grid.columns, grads);
-                }
-            }
-            let products = Products {
-                source: Planes {
-                    numbers: &planes,
-                    image_len: layout.len,
-                },
-                offsets: self.offsets,
-                grads: Planes {
-                    numbers: &grads,
-                    image_len: grads_len,
-                },
-                plane_len,
-                len: grid.len(),
-                images: count,
-            };
-            match rows {
-                8 => products.add::<S, 8>(simd, &mut sums),
-                _ => products.add::<S, 4>(simd, &mut sums),
-            }
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn input_gradient<S: Simd>(&self, simd: S, gradient: &InputGradient, grad_input: &mut [f32]) {
-        let conv = self.conv;
-        // A stride beyond the kernel leaves pixels out.
-        grad_input.fill(0.0);
-        let source_len = conv.channels_out * gradient.plane_len + slack(conv);
-        let (mut source, mut sums) = (vec![0.0; source_len], Vec::new());
-        let images = self.grad_output.chunks_exact(conv.out_len());
-        for (image, grad_image) in images.zip(grad_input.chunks_exact_mut(conv.image_len())) {
-            let channels = image.chunks_exact(conv.out_pixels());
-            for (channel, plane) in channels.zip(source.chunks_exact_mut(gradient.plane_len)) {
-                gradient.source.gather(channel, conv.out_width(), plane);
-            }
-            for (grid, correlation) in &gradient.planes {
-                let put = |channel: usize, numbers: &[f32]| {
-                    let pixels = conv.height * conv.width;
-                    let grad_plane = &mut grad_image[channel * pixels..][..pixels];
-                    grid.scatter(numbers, grad_plane, conv.width);
-                };
-                correlation.apply(simd, &source, &[], grid.len(), &mut sums, put);
-            }
-        }
+        let (input, grad_output) = (self.input, self.grad_output);
+        let grad_weight = weight_gradient(
+            simd,
+            self.conv,
+            self.layout,
+            self.offsets,
+            input,
+            grad_output,
+        );
+        (grad_weight, grad_bias)
     }
 }
 

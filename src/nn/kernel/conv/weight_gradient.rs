@@ -1,0 +1,180 @@
+//! The weight gradient of a convolution: sums of products of planes.
+
+use pulp::Simd;
+
+use super::Conv;
+use super::correlation::blocks;
+use super::grid::Grid;
+use super::layout::InputLayout;
+use crate::nn::kernel::simd::Aligned;
+
+/// Vectors of a plane that make the start and the end of a sum worth it: where one image has fewer,
+/// several are summed up together.
+const VECTORS_OF_SUM: usize = 96;
+
+/// The gradient of the weight over some images, from their input and the gradient of their output.
+#[inline(always)]
+pub fn weight_gradient<S: Simd>(
+    simd: S,
+    conv: &Conv,
+    layout: &InputLayout,
+    offsets: &[usize],
+    input: &[f32],
+    grad_output: &[f32],
+) -> Vec<f32> {
+    let grid = conv.output_grid();
+    let images = (VECTORS_OF_SUM * S::F32_LANES).div_ceil(grid.len());
+    let images = images.min(input.len() / conv.image_len());
+    let mut planes = vec![0.0; images * layout.len];
+    let mut grads = Grads::zeros::<S>(images, conv.channels_out, grid.len());
+    let mut sums = vec![0.0; conv.channels_out * conv.patch_len()];
+    let inputs = input.chunks(images * conv.image_len());
+    for (input, grad_output) in inputs.zip(grad_output.chunks(images * conv.out_len())) {
+        let images = input.chunks_exact(conv.image_len());
+        let count = images.len();
+        for (image, planes) in images.zip(planes.chunks_exact_mut(layout.len)) {
+            layout.gather(conv, image, planes);
+        }
+        let images = grad_output.chunks_exact(conv.out_len());
+        for (image, grad_output) in images.enumerate() {
+            grads.set::<S>(image, grad_output, &grid);
+        }
+        let products = Products {
+            source: &planes,
+            image_len: layout.len,
+            offsets: offsets,
+            grads: &grads,
+            images: count,
+        };
+        products.add(simd, &mut sums);
+    }
+    sums
+}
+
+/// The gradients of some images' outputs. Vectors that are multiplied with the same numbers of the
+/// source lie side by side: for each image one block of planes after the other, in it one position
+/// after the other, for it a vector of each plane of the block.
+struct Grads {
+    numbers: Aligned,
+    planes: usize,
+    /// Vectors of a plane.
+    count: usize,
+    /// A plane, before it is dealt out.
+    plane: Vec<f32>,
+}
+
+impl Grads {
+    /// Room for `planes` planes of `len` numbers, of `images` images.
+    fn zeros<S: Simd>(images: usize, planes: usize, len: usize) -> Self {
+        let count = len.div_ceil(S::F32_LANES);
+        let rows = blocks(planes).last().map_or(0, |block| block.end);
+        Self {
+            numbers: Aligned::zeros(images * rows * count * S::F32_LANES),
+            planes,
+            count,
+            plane: vec![0.0; count * S::F32_LANES],
+        }
+    }
+
+    /// Vectors of an image.
+    fn image_len(&self) -> usize {
+        blocks(self.planes).last().map_or(0, |block| block.end) * self.count
+    }
+
+    /// Lays out an image, whose planes become the points of `grid` with zeros between its rows.
+    #[inline(always)]
+    fn set<S: Simd>(&mut self, image: usize, output: &[f32], grid: &Grid) {
+        let first = image * self.image_len();
+        let mut planes = output.chunks_exact(grid.rows * grid.columns);
+        for block in blocks(self.planes) {
+            for (row, plane) in (0..block.len()).zip(&mut planes) {
+                grid.gather(plane, grid.columns, &mut self.plane);
+                let numbers = self.numbers.vectors_mut::<S>()[first + block.start * self.count..]
+                    [row..]
+                    .iter_mut();
+                let vectors = S::as_simd_f32s(&self.plane).0;
+                let numbers = numbers.step_by(block.len());
+                numbers.zip(vectors).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+}
+
+/// Of some images the products of the gradients' planes and of a source, shifted.
+struct Products<'a> {
+    /// One image after the other.
+    source: &'a [f32],
+    /// Numbers of an image of it.
+    image_len: usize,
+    /// Where in an image of the source each tap begins.
+    offsets: &'a [usize],
+    /// The gradients.
+    grads: &'a Grads,
+    /// How many images there are.
+    images: usize,
+}
+
+impl Products<'_> {
+    /// Adds to `sums[plane, tap]` the products of the plane and of the source at `offsets[tap]`.
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, sums: &mut [f32]) {
+        let taps = self.offsets.len();
+        for block in blocks(self.grads.planes) {
+            let rows = &mut sums[block.start * taps..];
+            match block.len() {
+                5 => self.add_block::<S, 5>(simd, block.start, rows),
+                _ => self.add_block::<S, 6>(simd, block.start, rows),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_block<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, rows: &mut [f32]) {
+        let taps = self.offsets.len();
+        // The last block may have fewer planes than rows.
+        let planes = (rows.len() / taps).min(ROWS);
+        for (i, offsets) in self.offsets.chunks(2).enumerate() {
+            // An odd number of taps leaves one over, which is paired with itself.
+            let pair = [offsets[0], offsets[offsets.len() - 1]];
+            let products = self.tile::<S, ROWS>(simd, first, pair);
+            for plane in 0..planes {
+                for tap in 0..offsets.len() {
+                    rows[plane * taps + 2 * i + tap] += products[plane][tap];
+                }
+            }
+        }
+    }
+
+    /// The sums for `ROWS` planes, the first being `first`, and two taps.
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        offsets: [usize; 2],
+    ) -> [[f32; 2]; ROWS] {
+        let count = self.grads.count;
+        let all_grads = self.grads.numbers.vectors::<S>();
+        let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
+        for image in 0..self.images {
+            let at = image * self.grads.image_len() + first * count;
+            let (grads, _) = all_grads[at..at + ROWS * count].as_chunks::<ROWS>();
+            let source = &self.source[image * self.image_len..];
+            let left = S::as_simd_f32s(&source[offsets[0]..]).0;
+            let right = S::as_simd_f32s(&source[offsets[1]..]).0;
+            for ((grads, left), right) in grads.iter().zip(left).zip(right) {
+                for i in 0..ROWS {
+                    sums[i][0] = simd.mul_add_e_f32s(grads[i], *left, sums[i][0]);
+                    sums[i][1] = simd.mul_add_e_f32s(grads[i], *right, sums[i][1]);
+                }
+            }
+        }
+        let mut products = [[0.0; 2]; ROWS];
+        for i in 0..ROWS {
+            for j in 0..2 {
+                products[i][j] = simd.reduce_sum_f32s(sums[i][j]);
+            }
+        }
+        products
+    }
+}
