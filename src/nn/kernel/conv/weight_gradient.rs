@@ -42,7 +42,7 @@ pub fn weight_gradient<S: Simd>(
         let products = Products {
             source: &planes,
             image_len: layout.len,
-            offsets: offsets,
+            offsets,
             grads: &grads,
             images: count,
         };
