@@ -15,7 +15,7 @@ MAX_DIRECT = 10
 MAX_CRATES = 34
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test test-browser test-aarch64 examples proto runs \
+.PHONY: help build tensorboard check crates test faults test-browser test-aarch64 examples proto runs \
 	interop recipes bench bench-peers bench-read screenshots clean .venv .venv-browser .venv-read \
 	.venv-torch
 
@@ -45,6 +45,11 @@ crates: ## count the crates of the logger alone
 
 test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
+
+faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 5 min)
+	$(MAKE) fuzz-replay
+	cargo build --release --locked --example faults
+	CNN_TB_TENSORBOARD=$(TENSORBOARD) target/release/examples/faults target/release/cnn-tb
 
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser
