@@ -47,10 +47,10 @@ crates: ## count the crates of the logger alone
 test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
 
-faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 5 min)
+faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 5 min; FAULTS=logger)
 	$(MAKE) fuzz-replay
 	cargo build --release --locked --example faults
-	CNN_TB_TENSORBOARD=$(TENSORBOARD) target/release/examples/faults target/release/cnn-tb
+	CNN_TB_TENSORBOARD=$(TENSORBOARD) target/release/examples/faults target/release/cnn-tb $(FAULTS)
 
 audit: ## hold licences and origins of the dependencies to deny.toml, and look for advisories (builds cargo-deny)
 	cargo install --quiet --locked --root target/audit --version $(CARGO_DENY) cargo-deny

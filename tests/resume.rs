@@ -254,10 +254,10 @@ fn other_settings_fork_the_run_and_leave_it_alone() {
     for tag in ["train/loss", "validation/accuracy", "validation_best/loss"] {
         assert_eq!(steps(tag), [6, 7, 8, 9], "{tag}");
     }
-    // 24 images of 216 a batch, so that an epoch has 9 updates.
+    // With batches of 24 an epoch has 10 updates.
     assert_eq!(
         steps("batches/train_batch/loss"),
-        (46..=81).collect::<Vec<_>>()
+        (51..=90).collect::<Vec<_>>()
     );
     let text = &run.texts("forked_from").unwrap()[0];
     assert_eq!(text.step, 0);
@@ -303,15 +303,15 @@ fn a_fork_that_is_killed_ends_as_one_that_never_was() {
             dir.path(&format!("exp1/{LAST}")),
         )
         .unwrap();
-        let line = format!("--resume --force {after} --epochs 12 --logdir exp1");
+        let line = format!("--resume --force {after} --epochs 24 --logdir exp1");
         dir.train(&line).ended(0);
         let mut kills = 0;
         for number in 3..6 {
             let fork = format!("exp{number}");
             let is_there = || dir.path(&format!("{fork}/config.toml")).exists();
             for attempt in 0..4 {
-                let epochs = 5 + (moments.next() * 5.0) as usize;
-                let delay = Duration::from_secs_f64(0.05 * moments.next());
+                let epochs = 6 + 4 * attempt + (moments.next() * 4.0) as usize;
+                let delay = Duration::from_secs_f64(0.005 * moments.next());
                 // Killed before there was a run, it is begun anew.
                 let line = match attempt {
                     0 => line.clone(),

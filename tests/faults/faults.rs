@@ -1,10 +1,10 @@
 //! `make faults`: injects faults into trainings and logging programs, and prints what was lost.
 //!
 //! ```text
-//! faults CNN_TB
+//! faults CNN_TB [FAULT…]
 //! ```
 //!
-//! One table goes to standard output. The exit code is 1 where something was lost that should not have
+//! Injects the faults whose names contain one of the texts, all without one. One table goes to standard output. The exit code is 1 where something was lost that should not have
 //! been, or where anything went otherwise than docs/reliability.md promises. TensorBoard is the one in
 //! `.venv`, or what CNN_TB_TENSORBOARD names.
 
@@ -79,10 +79,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["log", directory, ref options @ ..] => logger::log(Path::new(directory), options),
-        ["inside", program] => inject(program.into()),
-        [program] => enter(program),
+        ["inside", program, ref only @ ..] => inject(program.into(), only),
+        [program, ref only @ ..] => enter(program, only),
         _ => {
-            eprintln!("usage: faults CNN_TB");
+            eprintln!("usage: faults CNN_TB [FAULT…]");
             ExitCode::from(2)
         }
     }
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 
 /// Goes on in a mount namespace of its own, where file systems can be mounted that nobody else sees;
 /// without one where the system has none.
-fn enter(program: &str) -> ExitCode {
+fn enter(program: &str, only: &[&str]) -> ExitCode {
     let itself = env::current_exe().unwrap();
     let unshare = ["--map-root-user", "--mount", "--"];
     let mut probe = Command::new("unshare");
@@ -103,16 +103,17 @@ fn enter(program: &str) -> ExitCode {
         }
         _ => Command::new(itself),
     };
-    let error = command.args(["inside", program]).exec();
+    let error = command.args(["inside", program]).args(only).exec();
     eprintln!("cannot start {command:?}: {error}");
     ExitCode::from(2)
 }
 
-fn inject(program: PathBuf) -> ExitCode {
+fn inject(program: PathBuf, only: &[&str]) -> ExitCode {
     let bench = Bench::new(&program);
     println!("| fault | times | lost | outcome |\n|---|---|---|---|");
     let mut all = true;
-    for (fault, inject) in FAULTS {
+    let is_asked = |fault: &str| only.is_empty() || only.iter().any(|text| fault.contains(text));
+    for (fault, inject) in FAULTS.iter().filter(|(fault, _)| is_asked(fault)) {
         all &= bench::print_row(fault, || inject(&bench));
     }
     // Last, over all that the faults have left behind.

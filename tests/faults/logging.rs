@@ -16,8 +16,6 @@ use crate::program::{Moments, send_signal};
 const TIMES: usize = 20;
 /// The most that a buffered writer holds back, in bytes.
 const BUFFER: usize = 4096;
-/// What each record of a scalar has at least beside its tag: frame, time, value.
-const RECORD: usize = 16 + 9 + 5;
 
 /// The steps of the run in `directory`, all of them from 1 on with the values that were logged.
 pub fn steps(directory: &Path) -> usize {
@@ -63,7 +61,7 @@ fn end_with(
 
 fn moments() -> impl Iterator<Item = usize> {
     let mut moments = Moments(9);
-    (0..TIMES).map(move |_| 1 + (moments.next() * 3000.0) as usize)
+    (0..TIMES).map(move |_| 1 + (moments.next() * 500.0) as usize)
 }
 
 /// A step that was being said may be cut in the pipe: it counts as logged only if all of it came.
@@ -83,7 +81,8 @@ pub fn killed(bench: &Bench) -> Outcome {
 }
 
 pub fn killed_buffered(bench: &Bench) -> Outcome {
-    let most = BUFFER.div_ceil(TAGS.len() * RECORD) + 1;
+    // Whatever exceeds the buffer is handed over with it: no whole step more than fits can be held.
+    let most = BUFFER / step_bytes(bench) + 1;
     let mut worst = 0;
     for (number, after) in moments().enumerate() {
         let name = format!("logger/buffered{number}");
@@ -100,6 +99,18 @@ pub fn killed_buffered(bench: &Bench) -> Outcome {
         lost: format!("at most {worst} steps"),
         text: format!("no more than the buffer of {BUFFER} bytes held"),
     }
+}
+
+/// The bytes of a step below 128, whose number takes one byte.
+fn step_bytes(bench: &Bench) -> usize {
+    let [one, more] = [1, 101].map(|last| {
+        let run = format!("runs/logger/steps{last}");
+        let mut command = bench.logger(&bench.left.path(&run), &[format!("last={last}")]);
+        assert!(command.output().unwrap().status.success());
+        let files = bench.left.files(&run);
+        files.values().map(Vec::len).sum::<usize>()
+    });
+    (more - one) / 100
 }
 
 /// Without a handler of its own a program ends at once, as from a kill.

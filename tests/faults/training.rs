@@ -193,7 +193,7 @@ pub fn two_at_once(bench: &Bench) -> Outcome {
     let dir = bench.dir();
     dir.train(&format!("{LONG} --logdir whole")).ended(0);
     let (child, stdout) = start(&dir, &format!("{LONG} --logdir first"), "\"epoch\":2,");
-    send_signal(&child, "STOP");
+    hold(&child);
     let before = dir.files("first");
     let tried = [
         (
@@ -240,20 +240,21 @@ pub fn directory_removed(bench: &Bench) -> Outcome {
     dir.train(&format!("{LONG} --logdir whole")).ended(0);
     let times = 5;
     for number in 0..times {
-        let line = format!("{LONG} --logdir gone");
+        let run = format!("gone{number}");
+        let line = format!("{LONG} --logdir {run}");
         let (child, stdout) = start(&dir, &line, &format!("\"epoch\":{},", 2 + 5 * number));
-        send_signal(&child, "STOP");
-        fs::remove_dir_all(dir.path("gone")).unwrap();
+        hold(&child);
+        fs::remove_dir_all(dir.path(&run)).unwrap();
         send_signal(&child, "CONT");
         let finished = end(child, stdout).ended(2);
-        let names_it = finished.stderr.contains("gone");
+        let names_it = finished.stderr.contains(&run);
         assert!(
             names_it && !finished.stderr.contains("panicked"),
             "{finished:#?}"
         );
         // Whatever is there by now, a new run takes its place.
         dir.train(&format!("{line} --overwrite")).ended(0);
-        dir.expect_equal("gone", "whole");
+        dir.expect_equal(&run, "whole");
     }
     Outcome {
         times,
@@ -322,4 +323,20 @@ pub fn output_gone(bench: &Bench) -> Outcome {
         times + 1,
         "closed: it goes on; full: exit code 2, and resumed it ends as if undisturbed",
     )
+}
+
+/// Stops a process, and waits until it does nothing any more.
+fn hold(child: &Child) {
+    send_signal(child, "STOP");
+    let is_held = || {
+        let mut threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        threads.all(|thread| {
+            let status = fs::read_to_string(thread.unwrap().path().join("status"));
+            // A thread may have ended meanwhile.
+            status.is_ok_and(|status| status.contains("\nState:\tT"))
+        })
+    };
+    while !is_held() {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
