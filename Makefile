@@ -16,9 +16,10 @@ CLIPPY = cargo clippy --locked --workspace --all-targets
 # What the logger alone may weigh: crates that it names, and crates in its tree (tensorboard-rs has 35).
 MAX_DIRECT = 10
 MAX_CRATES = 34
+CARGO_DENY = 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates test fuzz-replay fuzz test-browser test-aarch64 examples proto runs \
+.PHONY: help build tensorboard check crates audit test fuzz-replay fuzz faults test-browser test-aarch64 examples proto runs \
 	interop recipes bench bench-peers bench-read screenshots clean .venv .venv-browser .venv-read \
 	.venv-torch
 
@@ -60,6 +61,19 @@ fuzz: ## let libFuzzer look for input that PARSER (event_file) fails on
 	mkdir -p fuzz/corpus/$(PARSER)
 	cargo +nightly fuzz run --target-dir target/fuzz $(PARSER) fuzz/corpus/$(PARSER) \
 		tests/corpus/$(if $(filter doctor,$(PARSER)),event_file,$(PARSER)) -- -max_total_time=$(FUZZ_SECONDS)
+
+faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 5 min; FAULTS=logger)
+	$(MAKE) fuzz-replay
+	cargo build --release --locked --example faults
+	CNN_TB_TENSORBOARD=$(TENSORBOARD) target/release/examples/faults target/release/cnn-tb $(FAULTS)
+
+audit: ## hold licences and origins of the dependencies to deny.toml, and look for advisories (builds cargo-deny)
+	cargo install --quiet --locked --root target/audit --version $(CARGO_DENY) cargo-deny
+	target/audit/bin/cargo-deny --locked check licenses bans sources
+	@target/audit/bin/cargo-deny fetch db || { \
+		echo "the advisory database cannot be had: whether there are advisories is not known" >&2; \
+		exit 1; }
+	target/audit/bin/cargo-deny --locked --offline check advisories
 
 test-browser: build .venv .venv-browser ## look at stock TensorBoard's first page in headless Chromium
 	.venv-browser/bin/python -m unittest discover --verbose --start-directory tests/browser

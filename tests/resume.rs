@@ -3,257 +3,19 @@
 #![cfg(all(feature = "train", feature = "cli"))]
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+mod program;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cnn_tb::data::Dataset;
+use cnn_tb::tb::SummaryWriter;
 use cnn_tb::tb::event_file::event_file_names;
-use cnn_tb::tb::proto::event::What;
-use cnn_tb::tb::proto::session_log::SessionStatus as LogStatus;
-use cnn_tb::tb::{EventReader, Logdir, Run, SessionStatus, SummaryWriter};
 use cnn_tb::train::{Checkpoint, CheckpointError, LAST, Observer, PREVIOUS, resume};
-use prost::Message as _;
-use tempfile::TempDir;
 
-/// What a finished command left behind.
-#[derive(Debug)]
-struct Finished {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Finished {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Holds that it ended with `code`, and shows what it said where it did not.
-    #[track_caller]
-    fn ended(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-}
-
-/// A working directory with a small data set in `data`: three kinds of stripes.
-struct Dir(TempDir);
-
-impl Dir {
-    fn new() -> Self {
-        let dir = Self(tempfile::tempdir().unwrap());
-        dir.write_data("data", 0);
-        dir
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    /// 240 training and 30 test images of 8 × 8, moved by `phase` pixels.
-    fn write_data(&self, name: &str, phase: u32) {
-        fs::create_dir_all(self.path(name)).unwrap();
-        for (split, count) in [("train", 240_u32), ("t10k", 30)] {
-            let pixel = |image: u32, y: u32, x: u32| match image % 3 {
-                0 => 255 * ((y + phase) % 2),
-                1 => 255 * ((x + phase) % 2),
-                _ => (image * 31 + y * 17 + x * 7 + phase) % 256,
-            };
-            let pixels = (0..count * 64).map(|n| pixel(n / 64, n / 8 % 8, n % 8) as u8);
-            let labels = (0..count).map(|image| (image % 3) as u8);
-            let images: [u32; 4] = [0x0803, count, 8, 8];
-            let kinds = [
-                ("images-idx3", &images[..], pixels.collect::<Vec<_>>()),
-                ("labels-idx1", &[0x0801, count], labels.collect()),
-            ];
-            for (kind, header, data) in kinds {
-                let header: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
-                let path = self.path(name).join(format!("{split}-{kind}-ubyte"));
-                fs::write(path, [header, data].concat()).unwrap();
-            }
-        }
-    }
-
-    /// `cnn-tb train` in this directory, with the arguments in `line`, which are parted by spaces.
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cnn-tb"));
-        command
-            .arg("train")
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn train(&self, line: &str) -> Finished {
-        Finished::of(self.command(line).output().unwrap())
-    }
-
-    /// As [`train`](Self::train), with files of at most so many bytes.
-    #[cfg(target_os = "linux")]
-    fn limited(&self, line: &str, bytes: u64) -> Finished {
-        let train = self.command(line);
-        let mut command = Command::new("sh");
-        // What is ignored stays ignored, and a write that is too long fails.
-        let script = "trap '' XFSZ; exec prlimit --fsize=\"$0\" \"$@\"";
-        command
-            .args(["-c", script, &bytes.to_string()])
-            .arg(train.get_program())
-            .args(train.get_args())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null());
-        Finished::of(command.output().unwrap())
-    }
-
-    /// Starts a training and kills it `delay` after it has said that so many `epochs` are completed.
-    /// Whether it had ended by itself before.
-    fn train_and_kill(&self, line: &str, epochs: usize, delay: Duration) -> bool {
-        let mut command = self.command(&format!("{line} --json"));
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let wanted = format!("\"epoch\":{epochs},");
-        let mut said = String::new();
-        while epochs > 0 && !said.contains(&wanted) && stdout.read_line(&mut said).unwrap() > 0 {}
-        thread::sleep(delay);
-        child.kill().unwrap();
-        child.wait().unwrap().success()
-    }
-
-    /// The run that a training wrote into `name`.
-    fn run(&self, name: &str) -> Run {
-        let runs = Logdir::open(self.path(name)).unwrap().runs().unwrap();
-        let [run] = <[Run; 1]>::try_from(runs).unwrap();
-        run
-    }
-
-    /// A copy of the run in `name`, called `copy`.
-    fn copy(&self, name: &str, copy: &str) {
-        let mut directories = vec![PathBuf::new()];
-        while let Some(directory) = directories.pop() {
-            fs::create_dir_all(self.path(copy).join(&directory)).unwrap();
-            for entry in fs::read_dir(self.path(name).join(&directory)).unwrap() {
-                let child = directory.join(entry.unwrap().file_name());
-                match self.path(name).join(&child).is_dir() {
-                    true => directories.push(child),
-                    false => {
-                        let [from, to] = [name, copy].map(|run| self.path(run).join(&child));
-                        fs::copy(from, to).unwrap();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Holds that `name` shows what `expected`, which was never cut, does.
-    #[track_caller]
-    fn expect_equal(&self, name: &str, expected: &str) {
-        let weights = |run| self.read(&format!("{run}/weights.safetensors"));
-        assert!(weights(name) == weights(expected), "weights of {name}");
-        let [found, wanted] = [name, expected].map(|run| scalars(&self.run(run)));
-        assert_eq!(found, wanted, "series of {name}");
-        let [found, wanted] = [name, expected].map(|run| self.shown(run));
-        let keys = |shown: &Shown| shown.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&found), keys(&wanted), "records of {name}");
-        for (key, value) in found {
-            assert!(value == wanted[&key], "{key:?} of {name}: {}", value.len());
-        }
-        let session = |run| self.run(run).session().unwrap().status;
-        assert_eq!(session(name), Some(SessionStatus::Success), "{name}");
-        for file in ["tensors.tsv", "metadata.tsv", "sprite.png"] {
-            let newest = |run: &str| {
-                let directory = fs::read_dir(self.path(run).join("projector/fc1")).unwrap();
-                let steps = directory.map(|entry| entry.unwrap().path());
-                fs::read(steps.max().unwrap().join(file)).unwrap()
-            };
-            assert!(newest(name) == newest(expected), "{file} of {name}");
-        }
-    }
-
-    /// What is left of the records of a run in `name` when restarts have purged: what each
-    /// directory, step and tag holds, once for each time that it is written.
-    fn shown(&self, name: &str) -> Shown {
-        let mut shown = Shown::new();
-        for child in ["", "train", "validation", "batches"] {
-            let directory = self.path(name).join(child);
-            for file in event_file_names(&directory).unwrap() {
-                let bytes = fs::read(directory.join(file)).unwrap();
-                // At most the last record of a file is torn.
-                for event in EventReader::new(&bytes[..]).map_while(Result::ok) {
-                    let key = |tag: &str| (child, event.step, tag.to_owned());
-                    match event.what {
-                        Some(What::SessionLog(log))
-                            if log.status == i32::from(LogStatus::Start) =>
-                        {
-                            shown.retain(|(directory, step, _), _| {
-                                *directory != child || *step < event.step
-                            });
-                        }
-                        Some(What::GraphDef(graph)) => {
-                            shown.entry(key("(graph)")).or_default().push(graph);
-                        }
-                        Some(What::Summary(summary)) => {
-                            for mut value in summary.value {
-                                value.metadata = None;
-                                let depends_on_clock = value.tag.starts_with("performance/")
-                                    || value.tag.starts_with("_hparams_/")
-                                    || value.tag == "command_line";
-                                let bytes = match depends_on_clock {
-                                    true => Vec::new(),
-                                    false => value.encode_to_vec(),
-                                };
-                                shown.entry(key(&value.tag)).or_default().push(bytes);
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        shown
-    }
-}
-
-/// By directory, step and tag.
-type Shown = BTreeMap<(&'static str, i64, String), Vec<Vec<u8>>>;
-
-/// Steps and values of every scalar that does not depend on the clock.
-fn scalars(run: &Run) -> Vec<(String, Vec<(i64, f32)>)> {
-    run.scalar_series()
-        .filter(|(name, _)| !name.starts_with("performance/"))
-        .map(|(name, points)| {
-            let points = points.iter().map(|point| (point.step, point.value));
-            (name, points.collect())
-        })
-        .collect()
-}
-
-/// Moments below 1, the same in every run of the tests.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> f64 {
-        // Knuth's linear congruential generator.
-        self.0 = (self.0)
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
+use program::{Dir, Finished, Moments};
 
 /// A network that remembers more than its parameters, and is trained with random numbers.
 const NETWORK: &str = r#"
@@ -273,6 +35,10 @@ layers = [
 
 const SMALL: &str = "--data data --batch-size 20 --lr 0.01";
 
+fn new_dir() -> Dir {
+    Dir::new(env!("CARGO_BIN_EXE_cnn-tb"))
+}
+
 #[test]
 fn however_often_it_is_killed_a_training_ends_the_same() {
     const EPOCHS: usize = 8;
@@ -286,7 +52,7 @@ fn however_often_it_is_killed_a_training_ends_the_same() {
         ("stopped", "--lr 1e-30 --early-stopping 6"),
         ("network", "--config net.toml --lr 0.01"),
     ] {
-        let dir = Dir::new();
+        let dir = new_dir();
         fs::write(dir.path("net.toml"), NETWORK).unwrap();
         let flags = format!("--data data --batch-size 20 --epochs {EPOCHS} {flags}");
         let began = Instant::now();
@@ -318,7 +84,7 @@ fn however_often_it_is_killed_a_training_ends_the_same() {
 /// Of a finished training the checkpoint before the last is one of a training that was cut.
 #[test]
 fn a_damaged_checkpoint_is_told_and_the_one_before_serves() {
-    let dir = Dir::new();
+    let dir = new_dir();
     dir.train(&format!("{SMALL} --epochs 4 --logdir whole"))
         .ended(0);
     let last = dir.read(&format!("whole/{LAST}"));
@@ -367,7 +133,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_serves() {
 
 #[test]
 fn a_finished_run_is_left_as_it_is() {
-    let dir = Dir::new();
+    let dir = new_dir();
     dir.train(&format!("{SMALL} --epochs 2 --logdir a"))
         .ended(0);
     let before = dir.shown("a");
@@ -385,7 +151,7 @@ fn a_finished_run_is_left_as_it_is() {
 
 #[test]
 fn a_finished_run_goes_on_if_its_schedule_is_constant() {
-    let dir = Dir::new();
+    let dir = new_dir();
     let flags = format!("{SMALL} --schedule constant");
     dir.train(&format!("{flags} --epochs 5 --logdir whole"))
         .ended(0);
@@ -420,7 +186,7 @@ fn a_finished_run_goes_on_if_its_schedule_is_constant() {
 
 #[test]
 fn other_settings_data_and_places_are_refused() {
-    let dir = Dir::new();
+    let dir = new_dir();
     dir.train(&format!("{SMALL} --epochs 3 --logdir a"))
         .ended(0);
     fs::remove_file(dir.path(&format!("a/{LAST}"))).unwrap();
@@ -483,10 +249,180 @@ fn other_settings_data_and_places_are_refused() {
     assert!(dir.shown("a") == before);
 }
 
+#[test]
+fn other_settings_fork_the_run_and_leave_it_alone() {
+    let dir = new_dir();
+    dir.train(&format!("{SMALL} --epochs 6 --logdir exp1"))
+        .ended(0);
+    fs::rename(
+        dir.path(&format!("exp1/{PREVIOUS}")),
+        dir.path(&format!("exp1/{LAST}")),
+    )
+    .unwrap();
+    let before = dir.files("exp1");
+    let line = "--resume --force --lr 0.02 --batch-size 24 --seed 3 --epochs 9 --logdir exp1";
+    let finished = dir.train(line).ended(0);
+    assert_eq!(
+        finished.stderr,
+        "exp1 goes on after epoch 5 as another run, exp2\n  \
+         batch_size was 20, is now 24\n  epochs was 6, is now 9\n  \
+         learning_rate was 0.01, is now 0.02\n  seed was 0, is now 3\n",
+        "{finished:#?}"
+    );
+    assert!(finished.stdout.contains("\nresumed after epoch 5 of 9\n"));
+    assert!(dir.files("exp1") == before);
+
+    let run = dir.run("exp2");
+    let steps = |tag: &str| -> Vec<i64> {
+        let points = run.scalars(tag).unwrap().iter();
+        points.map(|point| point.step).collect()
+    };
+    for tag in ["train/loss", "validation/accuracy", "validation_best/loss"] {
+        assert_eq!(steps(tag), [6, 7, 8, 9], "{tag}");
+    }
+    // With batches of 24 an epoch has 10 updates.
+    assert_eq!(
+        steps("batches/train_batch/loss"),
+        (51..=90).collect::<Vec<_>>()
+    );
+    let text = &run.texts("forked_from").unwrap()[0];
+    assert_eq!(text.step, 0);
+    let expected = "    exp1\n\nafter epoch 5\n\n| setting | before | now |\n|---|---|---|\n";
+    assert!(text.value.starts_with(expected), "{}", text.value);
+    assert!(
+        text.value.contains("| learning\\_rate | 0.01 | 0.02 |\n"),
+        "{}",
+        text.value
+    );
+    // Pictures of the untrained network are not the fork's; how it changes images is.
+    let shown = dir.shown("exp2");
+    let at_the_start = shown.keys().filter(|(_, step, _)| *step <= 5);
+    let tags: Vec<&str> = at_the_start.map(|(_, _, tag)| tag.as_str()).collect();
+    let pictures = tags
+        .into_iter()
+        .filter(|tag| tag.starts_with("weights/") || tag.starts_with("samples/"));
+    assert_eq!(pictures.collect::<Vec<_>>(), ["samples/augmented"]);
+    assert_eq!(run.hparams()["learning_rate"].to_string(), "0.02");
+
+    // The names go on, and what is forked can be forked and resumed.
+    let finished = dir.train("--resume --logdir exp2").ended(0);
+    assert_eq!(
+        finished.stderr,
+        "exp2 is finished (9 epochs): there is nothing to resume\n"
+    );
+    dir.train("--resume --force --quiet --lr 0.03 --epochs 10 --logdir exp1")
+        .ended(0);
+    assert!(dir.path("exp3/weights.safetensors").exists());
+    assert!(dir.files("exp1") == before);
+}
+
+/// With another optimizer, too, whose state begins anew.
+#[test]
+fn a_fork_that_is_killed_ends_as_one_that_never_was() {
+    let mut moments = Moments(5);
+    for (before, after) in [
+        ("--lr 0.01", "--lr 0.02"),
+        ("--lr 0.01", "--lr 0.02 --optimizer sgd"),
+        ("--lr 0.01 --optimizer sgd", "--optimizer adamw"),
+    ] {
+        let dir = new_dir();
+        let flags = format!("--data data --batch-size 20 --epochs 6 {before}");
+        dir.train(&format!("{flags} --logdir exp1")).ended(0);
+        fs::rename(
+            dir.path(&format!("exp1/{PREVIOUS}")),
+            dir.path(&format!("exp1/{LAST}")),
+        )
+        .unwrap();
+        let line = format!("--resume --force {after} --epochs 24 --logdir exp1");
+        dir.train(&line).ended(0);
+        let mut kills = 0;
+        for number in 3..6 {
+            let fork = format!("exp{number}");
+            let is_there = || dir.path(&format!("{fork}/config.toml")).exists();
+            for attempt in 0..4 {
+                let epochs = 6 + 4 * attempt + (moments.next() * 4.0) as usize;
+                let delay = Duration::from_secs_f64(0.005 * moments.next());
+                // Killed before there was a run, it is begun anew.
+                let line = match attempt {
+                    0 => line.clone(),
+                    _ if is_there() => format!("--resume --logdir {fork}"),
+                    _ => break,
+                };
+                kills += usize::from(!dir.train_and_kill(&line, epochs, delay));
+            }
+            dir.train(&format!("--resume --logdir {fork}")).ended(0);
+            dir.expect_equal(&fork, "exp2");
+        }
+        assert!(kills >= 3, "{kills} after {after}");
+    }
+}
+
+#[test]
+fn what_cannot_be_forked_is_refused() {
+    let dir = new_dir();
+    dir.train(&format!("{SMALL} --epochs 3 --logdir a"))
+        .ended(0);
+    dir.write_data("moved", 1);
+    dir.write_images("larger", 12, 0);
+    for (flags, expected) in [
+        (
+            "--lr 0.1",
+            "error: a/last.checkpoint: 3 epochs are completed, 3 were asked for: nothing is left to \
+             train\n",
+        ),
+        (
+            "--epochs 5 --data larger",
+            "error: a/last.checkpoint: fc1.weight is of shape [128, 64], but the network for \
+             larger needs [128, 144]; only the same network, with images of the same size and as many \
+             classes, can go on \
+             from it\n",
+        ),
+    ] {
+        let finished = dir
+            .train(&format!("--resume --force --logdir a {flags}"))
+            .ended(2);
+        assert_eq!(finished.stderr, expected);
+    }
+    let finished = dir.train("--force --logdir a").ended(2);
+    assert!(finished.stderr.contains("--resume"), "{finished:#?}");
+    assert!(!dir.path("a-2").exists());
+
+    // The same images under another name, and others under the same.
+    let line = "--resume --force --epochs 4 --data moved --logdir a";
+    let finished = dir.train(line).ended(0);
+    assert!(
+        finished
+            .stderr
+            .contains("\n  data was \"data\", is now \"moved\"\n")
+    );
+    assert!(
+        finished.stderr.contains("\n  data_crc32 was "),
+        "{finished:#?}"
+    );
+
+    fs::rename(
+        dir.path(&format!("a/{PREVIOUS}")),
+        dir.path(&format!("a/{LAST}")),
+    )
+    .unwrap();
+    let finished = dir.train("--resume --force --logdir a").ended(2);
+    let expected = "error: nothing differs from a, so there is nothing to force\n  leave --force out \
+                    to resume it\n";
+    assert_eq!(finished.stderr, expected);
+    fs::remove_file(dir.path(&format!("a/{LAST}"))).unwrap();
+    let finished = dir.train("--resume --force --lr 0.1 --logdir a").ended(2);
+    assert!(
+        finished
+            .stderr
+            .starts_with("error: a has no checkpoint to go on from\n")
+    );
+    assert!(!dir.path("a-3").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_can_be_resumed_from() {
-    let dir = Dir::new();
+    let dir = new_dir();
     let flags = format!("{SMALL} --epochs 60");
     dir.train(&format!("{flags} --logdir whole")).ended(0);
     let mut child = dir
@@ -498,10 +434,7 @@ fn ctrl_c_can_be_resumed_from() {
     while !said.contains("\"epoch\":2,") {
         assert!(stdout.read_line(&mut said).unwrap() > 0, "{said}");
     }
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    program::send_signal(&child, "INT");
     stdout.read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let finished = dir.train("--resume --json --logdir a").ended(0);
@@ -518,7 +451,7 @@ fn no_bytes_make_a_checkpoint_panic() {
     struct Nothing;
     impl Observer for Nothing {}
 
-    let dir = Dir::new();
+    let dir = new_dir();
     dir.train(&format!("{SMALL} --epochs 2 --logdir a"))
         .ended(0);
     let path = dir.path(&format!("a/{PREVIOUS}"));
@@ -576,7 +509,7 @@ fn no_bytes_make_a_checkpoint_panic() {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_a_file_does_not_take_is_in_the_next_one() {
-    let dir = Dir::new();
+    let dir = new_dir();
     let flags = format!("{SMALL} --epochs 12");
     dir.train(&format!("{flags} --logdir whole")).ended(0);
     let events = |run: &str| {
@@ -605,7 +538,7 @@ fn what_a_file_does_not_take_is_in_the_next_one() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_training_whose_files_cannot_be_written_comes_to_its_end() {
-    let dir = Dir::new();
+    let dir = new_dir();
     let flags = format!("{SMALL} --epochs 3 --logdir a");
     let finished = dir.limited(&flags, 20_000).ended(2);
     assert!(finished.stdout.contains("\ntest    loss "), "{finished:#?}");
@@ -643,7 +576,7 @@ fn a_training_whose_files_cannot_be_written_comes_to_its_end() {
 #[test]
 #[cfg(unix)]
 fn weights_outlast_a_directory_that_vanishes() {
-    let dir = Dir::new();
+    let dir = new_dir();
     let flags = format!("{SMALL} --epochs 40 --logdir a --json");
     let mut child = dir.command(&flags).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -16,8 +16,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ArgAction;
+use cnn_tb::data::Dataset;
 use cnn_tb::train::{
-    Batch, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit, resume,
+    Batch, Checkpoint, Config, Epoch, Finish, FitError, Groups, Metrics, Start, Stopped, fit,
+    resume,
 };
 
 use self::cut_run::CutRun;
@@ -30,7 +32,8 @@ use super::{Outcome, dataset, output};
 const EXAMPLES: &str = "\
 Examples:
   cnn-tb train --preset article --epochs 20 --seed 7 --logdir runs/exp1
-  cnn-tb train --resume --logdir runs/exp1";
+  cnn-tb train --resume --logdir runs/exp1
+  cnn-tb train --resume --force --lr 0.001 --logdir runs/exp1";
 
 const LONG_ABOUT: &str = "\
 Train a network and log it for TensorBoard
@@ -50,7 +53,10 @@ code is 2. Weights that the run directory does not take go to the system's direc
 After every epoch a checkpoint is written. --resume goes on from the last one, whatever ended the \
 training, and comes to the same weights and the same series as if nothing had; a run without one is \
 begun anew. Settings are the run's; --threads may differ, and --epochs where the schedule is constant: \
-so a finished run is trained further. A finished run is left as it is, with exit code 0.
+so a finished run is trained further. A finished run is left as it is, with exit code 0. Other settings \
+are an error; with --force they make a fork, a new run in the next free directory beside the old one, \
+which begins with the weights and epochs of its last checkpoint and, between adam and adamw or where it \
+is the same, with the state of the optimizer.
 
 The network is the article's, unless --network or the file of --config says another; cnn-tb network \
 prints its layers.
@@ -81,6 +87,10 @@ pub struct Args {
     /// epoch that it completed
     #[arg(long, requires = "logdir", conflicts_with = "overwrite")]
     resume: bool,
+    /// With --resume and other settings: go on from the run's last checkpoint in a new run beside it,
+    /// which leaves the run itself as it is
+    #[arg(long, requires = "resume")]
+    force: bool,
     /// What to log, separated by commas [default: all]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
     log: Option<Vec<Group>>,
@@ -199,28 +209,68 @@ impl From<&Finish<'_>> for Test {
     }
 }
 
+/// What is trained, where it is written, and where it begins.
+struct Plan {
+    config: Config,
+    dataset: Dataset,
+    run_dir: RunDir,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Plan {
+    /// As the flags say; `None` where a run that is to go on is finished. Nothing is created or
+    /// removed.
+    fn new(args: &Args) -> anyhow::Result<Option<Self>> {
+        let Some(path) = args.logdir.as_deref().filter(|_| args.resume) else {
+            let config = args.settings.config()?;
+            let run_dir = RunDir::choose(args.logdir.as_deref(), args.overwrite)?;
+            return Ok(Some(Self {
+                dataset: dataset::open(config.data.as_deref(), args.quiet)?,
+                config,
+                run_dir,
+                checkpoint: None,
+            }));
+        };
+        let cut = CutRun::open(path, &args.settings)?;
+        if args.force {
+            let dataset = dataset::open(cut.config.data.as_deref(), args.quiet)?;
+            let (run_dir, checkpoint) = cut.fork(&dataset, args.quiet)?;
+            return Ok(Some(Self {
+                config: cut.config,
+                dataset,
+                run_dir,
+                checkpoint: Some(checkpoint),
+            }));
+        }
+        cut.check(args.quiet)?;
+        if let Some(text) = cut.finished() {
+            if !args.quiet {
+                output::tell(&text);
+            }
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            dataset: dataset::open(cut.config.data.as_deref(), args.quiet)?,
+            run_dir: cut.run_dir(),
+            config: cut.config,
+            checkpoint: cut.checkpoint,
+        }))
+    }
+}
+
 /// Trains as the flags say. Nothing is created or removed before everything that can be wrong with
 /// them was looked at.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let (config, run_dir, checkpoint) = match args.logdir.as_deref().filter(|_| args.resume) {
-        Some(directory) => {
-            let cut = CutRun::open(directory, &args.settings, args.quiet)?;
-            if let Some(text) = cut.finished() {
-                if !args.quiet {
-                    output::tell(&text);
-                }
-                return Ok(Outcome::Done);
-            }
-            (cut.config, cut.run_dir, cut.checkpoint)
-        }
-        None => {
-            let config = args.settings.config()?;
-            let run_dir = RunDir::choose(args.logdir.as_deref(), args.overwrite)?;
-            (config, run_dir, None)
-        }
+    let Some(plan) = Plan::new(&args)? else {
+        return Ok(Outcome::Done);
     };
-    let dataset = dataset::open(config.data.as_deref(), args.quiet)?;
+    let Plan {
+        config,
+        dataset,
+        run_dir,
+        checkpoint,
+    } = plan;
 
     let interrupted = interrupt::listen(args.quiet)?;
     let report: Box<dyn Report> = match (args.quiet, args.json) {

@@ -2,6 +2,8 @@
 //!
 //! `docs/checkpoint.md` describes the file.
 
+mod fork;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -12,7 +14,7 @@ use candle_core::{Device, Tensor, Var};
 use safetensors::SafeTensors;
 
 use crate::data::Dataset;
-use crate::nn::{InstructionSet, OptimizerState, Parameters, load_vars};
+use crate::nn::{InstructionSet, OptimizerState, Parameters, PlanError, load_vars};
 use crate::train::{Config, Difference, Epoch, Metrics, Stopped};
 
 /// The checkpoint after the last epoch that was completed.
@@ -28,6 +30,8 @@ const MAGIC: &[u8; 8] = b"cnn-tb\0\x01";
 const TRAILER: usize = 4;
 /// The largest file that is read: one of this network has less than a thousandth of it.
 const MAX_BYTES: u64 = 1 << 32;
+/// The most steps of an optimizer that are believed: Adam takes them as an `f64`.
+const MAX_STEPS: u64 = 1 << f64::MANTISSA_DIGITS;
 /// The tensor with a row for each epoch, and its columns.
 const EPOCHS: &str = "epochs";
 const COLUMNS: usize = 6;
@@ -94,6 +98,8 @@ struct Head {
     update: usize,
     optimizer_steps: usize,
     elapsed: Duration,
+    /// The epoch after which the training was forked from another.
+    forked_after: Option<usize>,
     end: Option<End>,
 }
 
@@ -183,6 +189,33 @@ pub enum CheckpointError {
     OtherData {
         /// The file.
         path: PathBuf,
+        /// What the data set calls itself.
+        dataset: String,
+    },
+    /// The network cannot be made for this data set.
+    #[error("{}: the network does not fit to the images of {dataset}: {cause}", path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What the data set calls itself.
+        dataset: String,
+        /// The layer, and what is wrong with it.
+        cause: PlanError,
+    },
+    /// The network for this data set has parameters of other shapes.
+    #[error(
+        "{}: {parameter} is of shape {found:?}, but the network for {dataset} needs {expected:?}; only the \
+         same network, with images of the same size and as many classes, can go on from it", path.display()
+    )]
+    OtherShape {
+        /// The file.
+        path: PathBuf,
+        /// The parameter's name.
+        parameter: String,
+        /// Its shape in the file; empty where it is not there.
+        found: Vec<usize>,
+        /// The shape that is needed.
+        expected: Vec<usize>,
         /// What the data set calls itself.
         dataset: String,
     },
@@ -312,6 +345,11 @@ impl Checkpoint {
         &self.notes
     }
 
+    /// The epoch after which the training was [forked](Self::fork) from another.
+    pub fn forked_after(&self) -> Option<usize> {
+        self.head.forked_after
+    }
+
     /// Optimizer updates so far.
     pub(super) fn update(&self) -> usize {
         self.head.update
@@ -364,20 +402,34 @@ impl Checkpoint {
         }
         let updates_per_epoch = dataset.train().len().div_ceil(config.batch_size.max(1));
         let update = completed.checked_mul(updates_per_epoch);
-        if update != Some(self.head.update) || self.head.optimizer_steps > self.head.update {
-            let found = format!("update {} after epoch {completed}", self.head.update);
+        let (found, steps) = (self.head.update, self.head.optimizer_steps);
+        if update != Some(found) || steps as u64 > MAX_STEPS {
+            let found = format!("update {found}, step {steps} after epoch {completed}");
             return Err(CheckpointError::Unknown { path, found });
         }
         Ok(())
     }
 
-    /// Sets the weights and the optimizer's state.
+    /// Writes it into the run directory `directory`, as [`Progress::save`] does, and waits until the
+    /// disk has it.
+    ///
+    /// # Errors
+    /// What the file system says, with the path.
+    pub fn save(&self, directory: &Path) -> io::Result<()> {
+        write(directory, &sealed(&self.tensors), true)
+    }
+
+    /// Sets the weights and the optimizer's state; what the file has none of begins anew, as where a
+    /// fork has another optimizer.
     pub(super) fn restore(
         &self,
         parameters: &Parameters,
         optimizer: &mut dyn OptimizerState,
     ) -> candle_core::Result<()> {
-        load_vars(&self.tensors, named_state(parameters, optimizer))?;
+        let file = SafeTensors::deserialize(&self.tensors)?;
+        let mut state = named_state(parameters, optimizer);
+        state.retain(|(name, _)| !is_memory(name) || file.tensor(name).is_ok());
+        load_vars(&self.tensors, state)?;
         optimizer.set_steps(self.head.optimizer_steps);
         Ok(())
     }
@@ -392,6 +444,7 @@ pub struct Progress<'a> {
     pub(super) epochs: &'a [Epoch],
     pub(super) update: usize,
     pub(super) elapsed: Duration,
+    pub(super) forked_after: Option<usize>,
     pub(super) is_finished: bool,
     pub(super) stopped: Option<Stopped>,
 }
@@ -431,15 +484,13 @@ impl Progress<'_> {
             update: self.update,
             optimizer_steps: self.optimizer.steps(),
             elapsed: self.elapsed,
+            forked_after: self.forked_after,
             end: self.is_finished.then_some(End {
                 stopped: self.stopped,
             }),
         };
         let tensors = safetensors::serialize(tensors, Some(head.to_fields()))?;
-        let mut bytes = [&MAGIC[..], &tensors].concat();
-        let trailer = crc32fast::hash(&bytes);
-        bytes.extend(trailer.to_le_bytes());
-        Ok(bytes)
+        Ok(sealed(&tensors))
     }
 
     /// Writes a checkpoint into the run directory `directory`, under a temporary name first; the
@@ -451,33 +502,51 @@ impl Progress<'_> {
     /// What the file system says, with the path.
     pub fn save(&self, directory: &Path, notes: &[f32], sync: bool) -> io::Result<()> {
         let bytes = self.to_bytes(notes).map_err(io::Error::other)?;
-        let [part, last, previous] = [PART, LAST, PREVIOUS].map(|name| directory.join(name));
-        let named = |error: io::Error| {
-            let message = format!("cannot write {}: {error}", last.display());
-            io::Error::new(error.kind(), message)
-        };
-        let write = || {
-            let mut file = File::create(&part)?;
-            file.write_all(&bytes)?;
-            if sync {
-                file.sync_all()?;
-            }
-            match fs::rename(&last, &previous) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => fs::rename(&part, &last)?,
-            }
-            // The new names are the directory's, which only Unix opens as a file.
-            match sync && cfg!(unix) {
-                true => File::open(directory)?.sync_all(),
-                false => Ok(()),
-            }
-        };
-        write().map_err(|error| {
-            // On a full disk half a checkpoint would be in the way.
-            let _ = fs::remove_file(&part);
-            named(error)
-        })
+        write(directory, &bytes, sync)
     }
+}
+
+/// A checkpoint's bytes around its safetensors file.
+fn sealed(tensors: &[u8]) -> Vec<u8> {
+    let mut bytes = [&MAGIC[..], tensors].concat();
+    let trailer = crc32fast::hash(&bytes);
+    bytes.extend(trailer.to_le_bytes());
+    bytes
+}
+
+/// Writes a checkpoint under a temporary name first; the last one becomes the one before.
+fn write(directory: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let [part, last, previous] = [PART, LAST, PREVIOUS].map(|name| directory.join(name));
+    let named = |error: io::Error| {
+        let message = format!("cannot write {}: {error}", last.display());
+        io::Error::new(error.kind(), message)
+    };
+    let write = || {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        if sync {
+            file.sync_all()?;
+        }
+        match fs::rename(&last, &previous) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::rename(&part, &last)?,
+        }
+        // The new names are the directory's, which only Unix opens as a file.
+        match sync && cfg!(unix) {
+            true => File::open(directory)?.sync_all(),
+            false => Ok(()),
+        }
+    };
+    write().map_err(|error| {
+        // On a full disk half a checkpoint would be in the way.
+        let _ = fs::remove_file(&part);
+        named(error)
+    })
+}
+
+/// Whether the tensor `name` of a checkpoint is what an optimizer remembers.
+fn is_memory(name: &str) -> bool {
+    name.contains('/')
 }
 
 /// Every tensor of a training, with the name that it has in a checkpoint.
@@ -554,6 +623,9 @@ impl Head {
             ("optimizer_steps", self.optimizer_steps.to_string()),
             ("elapsed_nanos", self.elapsed.as_nanos().to_string()),
         ];
+        if let Some(epoch) = self.forked_after {
+            fields.push(("forked_after", epoch.to_string()));
+        }
         if let Some(end) = self.end {
             let end = end.stopped.map_or("last_epoch", Stopped::name);
             fields.push(("end", end.to_owned()));
@@ -587,6 +659,10 @@ impl Head {
             update: count("update")?,
             optimizer_steps: count("optimizer_steps")?,
             elapsed: Duration::from_nanos(elapsed.map_err(|_| "elapsed_nanos")?),
+            forked_after: match fields.contains_key("forked_after") {
+                true => Some(count("forked_after")?),
+                false => None,
+            },
             end: end.map(|stopped| End { stopped }),
         })
     }

@@ -148,7 +148,8 @@ pub fn fit(
 /// before; [`Config::epochs`] may where the schedule does not depend on it.
 ///
 /// # Errors
-/// [`FitError::Checkpoint`] for another data set or settings of another result, and as [`fit`].
+/// [`FitError::Checkpoint`] for another data set or settings of another result, which go on from a
+/// [`Checkpoint::fork`], and as [`fit`].
 pub fn resume(
     config: &Config,
     dataset: &Dataset,
@@ -234,6 +235,7 @@ fn run<O: StepParts + OptimizerState>(
         gradients: &[],
         evaluated: None,
     };
+    let forked_after = checkpoint.and_then(Checkpoint::forked_after);
     observer.start(&Start {
         config,
         dataset: dataset.name(),
@@ -246,6 +248,7 @@ fn run<O: StepParts + OptimizerState>(
         completed: checkpoint.map_or(&[], Checkpoint::epochs),
         elapsed: checkpoint.map_or(Duration::ZERO, Checkpoint::elapsed),
         notes: checkpoint.map_or(&[], Checkpoint::notes),
+        forked_after,
         snapshot: untrained,
     })?;
 
@@ -358,6 +361,7 @@ fn run<O: StepParts + OptimizerState>(
                 epochs: &epochs,
                 update,
                 elapsed: elapsed(),
+                forked_after,
                 is_finished: false,
                 stopped: None,
             })?;
@@ -393,6 +397,7 @@ fn run<O: StepParts + OptimizerState>(
         epochs: &epochs,
         update,
         elapsed: elapsed(),
+        forked_after,
         is_finished: true,
         stopped,
     })?;

@@ -45,7 +45,13 @@ pub struct Start<'a> {
     pub elapsed: Duration,
     /// What the observer wanted to remember of them, see [`Progress::save`].
     pub notes: &'a [f32],
-    /// The untrained network, also where the training goes on from a checkpoint.
+    /// The epoch after which the training was forked from another, see [`Checkpoint::fork`]; its own
+    /// begin after it.
+    ///
+    /// [`Checkpoint::fork`]: crate::train::Checkpoint::fork
+    pub forked_after: Option<usize>,
+    /// The untrained network, also where the training goes on from a checkpoint; of a fork it is none
+    /// that was ever trained.
     pub snapshot: Snapshot<'a>,
 }
 

@@ -8,7 +8,7 @@ use std::process;
 
 use anyhow::Context as _;
 use cnn_tb::tb::Logdir;
-use cnn_tb::train::Config;
+use cnn_tb::train::{Checkpoint, Config};
 
 use super::earlier_run::{EarlierRun, other_runs, projector_directories};
 use crate::cli::output::{Advised, escape};
@@ -36,16 +36,26 @@ pub struct RunDir {
     is_default: bool,
     /// The files of an earlier run, to be removed when the new one starts.
     leftovers: Vec<PathBuf>,
-    /// Of a run that goes on.
-    resumed: Option<Resumed>,
+    origin: Origin,
 }
 
-/// What was there when a run went on.
+/// What a training begins with.
 #[derive(Debug)]
-struct Resumed {
-    config: Config,
-    /// Checkpoints that nothing can be made of.
-    damaged: Vec<PathBuf>,
+enum Origin {
+    /// Nothing.
+    New,
+    /// What was there when the run went on.
+    Resumed {
+        config: Config,
+        /// Checkpoints that nothing can be made of.
+        damaged: Vec<PathBuf>,
+    },
+    /// Another run.
+    Forked {
+        checkpoint: Box<Checkpoint>,
+        /// Which, and what is different now, in Markdown.
+        description: String,
+    },
 }
 
 impl RunDir {
@@ -64,7 +74,7 @@ impl RunDir {
             path,
             is_default: logdir.is_none(),
             leftovers,
-            resumed: None,
+            origin: Origin::New,
         })
     }
 
@@ -75,13 +85,49 @@ impl RunDir {
             path: path.to_owned(),
             is_default: false,
             leftovers: Vec::new(),
-            resumed: Some(Resumed { config, damaged }),
+            origin: Origin::Resumed { config, damaged },
         }
+    }
+
+    /// The next free directory beside `path`, for a training that begins at `checkpoint` of the run
+    /// there. `description` says so, in Markdown.
+    ///
+    /// # Errors
+    /// What the file system says of a path that ends in no name, as `.`.
+    pub fn forked(
+        path: &Path,
+        checkpoint: Checkpoint,
+        description: String,
+    ) -> anyhow::Result<Self> {
+        // What is below `.` would be inside the run.
+        let resolved = match path.file_name() {
+            Some(_) => path.to_owned(),
+            None => {
+                fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()))?
+            }
+        };
+        Ok(Self {
+            path: next_free(&resolved),
+            is_default: false,
+            leftovers: Vec::new(),
+            origin: Origin::Forked {
+                checkpoint: Box::new(checkpoint),
+                description,
+            },
+        })
     }
 
     /// Whether the run goes on.
     pub fn is_resumed(&self) -> bool {
-        self.resumed.is_some()
+        matches!(self.origin, Origin::Resumed { .. })
+    }
+
+    /// What a fork was made of, in Markdown.
+    pub fn forked_from(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Forked { description, .. } => Some(description),
+            Origin::New | Origin::Resumed { .. } => None,
+        }
     }
 
     /// The directory.
@@ -107,24 +153,29 @@ impl RunDir {
 
     /// Writes the configuration into the directory, which the log has made and locked. A run that
     /// goes on has one, and gets another only for more epochs than it was begun with; and what is
-    /// damaged there goes.
+    /// damaged there goes. One that was forked gets its first checkpoint before, so that it can be
+    /// resumed wherever it is cut.
     pub fn write_config(&self, config: &Config) -> io::Result<()> {
         let path = self.path.join(CONFIG);
-        match &self.resumed {
-            Some(resumed) => {
-                for path in &resumed.damaged {
+        // Never over a file that came there meanwhile.
+        if !self.is_resumed() && path.symlink_metadata().is_ok() {
+            let error = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(naming("cannot create", &path)(error));
+        }
+        match &self.origin {
+            Origin::New => {}
+            Origin::Resumed {
+                config: before,
+                damaged,
+            } => {
+                for path in damaged {
                     fs::remove_file(path).map_err(naming("cannot remove", path))?;
                 }
-                if resumed.config.epochs == config.epochs {
+                if before.epochs == config.epochs {
                     return Ok(());
                 }
             }
-            // Never over a file that came there meanwhile.
-            None if path.symlink_metadata().is_ok() => {
-                let error = io::Error::from(io::ErrorKind::AlreadyExists);
-                return Err(naming("cannot create", &path)(error));
-            }
-            None => {}
+            Origin::Forked { checkpoint, .. } => checkpoint.save(&self.path)?,
         }
         self.replace_config(config)
     }
@@ -345,7 +396,7 @@ mod tests {
             path: dir.path().to_owned(),
             is_default: false,
             leftovers: Vec::new(),
-            resumed: None,
+            origin: Origin::New,
         };
         let fails = |path: &Path| {
             fs::write(path, "half")?;

@@ -196,6 +196,10 @@ impl Observer for Watch {
         self.run_dir.write_config(start.config)?;
         if self.groups.settings {
             self.log(|log| surroundings::log(log))?;
+            if let Some((log, text)) = self.log.as_ref().zip(self.run_dir.forked_from()) {
+                log.add_text("forked_from", text)
+                    .map_err(io::Error::other)?;
+            }
         }
         self.log(|log| log.start(start))?;
         let reported = self.report.start(start);

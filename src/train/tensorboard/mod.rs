@@ -203,7 +203,9 @@ impl TensorBoard {
             self.add_text("milestones", &self.milestones.describe())?;
             self.fixed_images = Some(fixed_images(snapshot)?);
         }
-        self.look(snapshot, 0)?;
+        if start.forked_after.is_none() {
+            self.look(snapshot, 0)?;
+        }
         if self.groups.images {
             let dataset = snapshot.dataset;
             if let Some(grid) = augmented_images(dataset.train(), start.config)? {

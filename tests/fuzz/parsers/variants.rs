@@ -115,4 +115,9 @@ variants!(of_checkpoint, CHECKPOINT, CheckpointError, {
     CheckpointError::Complete { .. } => "checkpoint-complete",
     CheckpointError::OtherInstructions { .. } => "checkpoint-other-instructions",
     CheckpointError::OtherData { .. } => "checkpoint-other-data",
-} within {} system { CheckpointError::Io { .. }, });
+} within {} system {
+    CheckpointError::Io { .. },
+    // Of a fork (`tests/resume.rs`).
+    CheckpointError::Network { .. },
+    CheckpointError::OtherShape { .. },
+});
