@@ -3,6 +3,7 @@
 
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::excessive_precision, reason = "as PyTorch prints them")]
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{BatchNormConfig, ModuleT, Optimizer, VarBuilder, VarMap};

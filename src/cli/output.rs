@@ -72,6 +72,7 @@ impl Advised {
     }
 
     /// With one more line of advice.
+    #[cfg(feature = "train")]
     pub fn line(mut self, line: String) -> Self {
         self.advice.push(line);
         self
@@ -103,6 +104,7 @@ pub fn error(error: &anyhow::Error) {
 }
 
 /// Writes a line to standard error.
+#[cfg(feature = "train")]
 pub fn tell(line: &str) {
     let text = format!("{}\n", escape(line));
     // Where standard error is closed there is nobody left to tell.
