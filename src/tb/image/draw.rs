@@ -145,11 +145,12 @@ impl Image {
 
     /// As [`draw_text`](Self::draw_text) in small letters, but turned a quarter to the left: it begins
     /// at (x, y) and goes upward, the upper edge of its letters on the left.
-    pub(crate) fn draw_text_upward(&mut self, x: i64, y: i64, text: &str, colour: Colour) {
+    pub fn draw_text_upward(&mut self, x: i64, y: i64, text: &str, colour: Colour) {
         for (index, character) in text.chars().enumerate() {
             for (column, row) in font::ink(character) {
-                let along = (index * font::ADVANCE + column) as i64;
-                self.fill_rectangle(x + row as i64, y - 1 - along, 1, 1, colour);
+                let along = (index * font::ADVANCE + column + 1) as i64;
+                let (x, y) = (x.saturating_add(row as i64), y.saturating_sub(along));
+                self.fill_rectangle(x, y, 1, 1, colour);
             }
         }
     }
