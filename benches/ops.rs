@@ -1,5 +1,5 @@
 //! Our ops, optimizers and batches against candle's own, at the shapes of the article's network and
-//! batches of 100 images.
+//! of deeper ones, and batches of 100 images.
 //!
 //! `make bench` runs this twice, since the number of threads that candle adds gradients on is fixed
 //! for a process: ours as the program runs them, candle's with candle's defaults.
@@ -7,12 +7,15 @@
 use std::time::Duration;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Module, Result, Tensor, Var};
-use candle_nn::{AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, SGD};
+use candle_core::{DType, Device, Module, Result, Tensor, Var};
+use candle_nn::{
+    AdamW, Conv2d, Conv2dConfig, Linear, ModuleT, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap,
+};
 use cnn_tb::data::{Augmentation, Batches, Split};
 use cnn_tb::nn::{
     Adam, AdamConfig, Init, NamedNetwork, Network, Parameters, Plan, Sgd, SgdConfig, affine,
-    conv_pool_relu, cross_entropy,
+    avg_pool2d, batch_norm, conv_pool_relu, convolve, cross_entropy, dropout, dropout_keys,
+    max_pool2d,
 };
 use criterion::{BenchmarkId, Criterion};
 
@@ -39,6 +42,13 @@ fn main() -> Result<()> {
     conv_pool(&mut criterion, "conv2", [6, 16], 14)?;
     linear(&mut criterion, "fc1", [784, 128])?;
     linear(&mut criterion, "fc2", [128, CLASSES])?;
+    conv(&mut criterion, "conv3x3 1-32", [1, 32], 28)?;
+    conv(&mut criterion, "conv3x3 32-32", [32, 32], 28)?;
+    conv(&mut criterion, "conv3x3 32-64", [32, 64], 14)?;
+    conv(&mut criterion, "conv3x3 64-64", [64, 64], 14)?;
+    normalization(&mut criterion, [32, 28])?;
+    pools(&mut criterion, [32, 28])?;
+    dropouts(&mut criterion, [BATCH_SIZE, 128])?;
     loss(&mut criterion)?;
     optimizers(&mut criterion)?;
     batches(&mut criterion)?;
@@ -75,6 +85,67 @@ fn conv_pool(
     });
     passes(criterion, name, CANDLE, || {
         conv.forward(&input)?.max_pool2d(2)?.relu()
+    });
+    Ok(())
+}
+
+/// A convolution alone, with as much padding as keeps the size.
+fn conv(criterion: &mut Criterion, name: &str, [from, to]: [usize; 2], size: usize) -> Result<()> {
+    let images = normal(&[BATCH_SIZE, from, size, size])?;
+    let weight = Var::from_tensor(&normal(&[to, from, 3, 3])?)?;
+    let bias = Var::from_tensor(&normal(&[to])?)?;
+    let input = match from {
+        1 => images,
+        _ => Var::from_tensor(&images)?.into_inner(),
+    };
+    let config = Conv2dConfig {
+        padding: 1,
+        ..Conv2dConfig::default()
+    };
+    let bias_of_candle = Some(bias.as_tensor().clone());
+    let conv = Conv2d::new(weight.as_tensor().clone(), bias_of_candle, config);
+    passes(criterion, name, OURS, || {
+        convolve(&input, &weight, &bias, 1, 1)
+    });
+    passes(criterion, name, CANDLE, || conv.forward(&input));
+    Ok(())
+}
+
+/// A batch normalization while it is trained.
+fn normalization(criterion: &mut Criterion, [channels, size]: [usize; 2]) -> Result<()> {
+    let input = Var::from_tensor(&normal(&[BATCH_SIZE, channels, size, size])?)?;
+    let parameters = Parameters::new(0, Init::Layers);
+    let ours = batch_norm(channels, 1e-5, parameters.builder(&Device::Cpu))?;
+    let map = VarMap::new();
+    let builder = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let theirs = candle_nn::batch_norm(channels, 1e-5, builder)?;
+    passes(criterion, "batch_norm", OURS, || {
+        ours.forward_t(&input, true)
+    });
+    passes(criterion, "batch_norm", CANDLE, || {
+        theirs.forward_t(&input, true)
+    });
+    Ok(())
+}
+
+/// Pooling alone. The gradients of candle's max-pooling are a quarter of the true ones.
+fn pools(criterion: &mut Criterion, [channels, size]: [usize; 2]) -> Result<()> {
+    let input = Var::from_tensor(&normal(&[BATCH_SIZE, channels, size, size])?)?;
+    passes(criterion, "max_pool2d", OURS, || max_pool2d(&input, 2, 2));
+    passes(criterion, "max_pool2d", CANDLE, || input.max_pool2d(2));
+    passes(criterion, "avg_pool2d", OURS, || avg_pool2d(&input, 2, 2));
+    passes(criterion, "avg_pool2d", CANDLE, || input.avg_pool2d(2));
+    Ok(())
+}
+
+/// Dropout; candle's draws from a generator that cannot be seeded.
+fn dropouts(criterion: &mut Criterion, shape: [usize; 2]) -> Result<()> {
+    let input = Var::from_tensor(&normal(&shape)?)?;
+    let images: Vec<u32> = (0..BATCH_SIZE as u32).collect();
+    let keys = dropout_keys(0, 0, 0, &images);
+    passes(criterion, "dropout", OURS, || dropout(&input, 0.5, &keys));
+    passes(criterion, "dropout", CANDLE, || {
+        candle_nn::ops::dropout(&input, 0.5)
     });
     Ok(())
 }
@@ -163,8 +234,8 @@ fn batches(criterion: &mut Criterion) -> Result<()> {
     let pixels: Vec<u8> = (0..TRAIN_IMAGES * 784)
         .map(|at| (at * 31 % 251) as u8)
         .collect();
-    let images = Tensor::from_slice(&pixels, (TRAIN_IMAGES, 784), &Device::Cpu)?
-        .to_dtype(candle_core::DType::F32)?;
+    let images =
+        Tensor::from_slice(&pixels, (TRAIN_IMAGES, 784), &Device::Cpu)?.to_dtype(DType::F32)?;
     let Some(split) = Split::new(28, 28, pixels, vec![0; TRAIN_IMAGES]) else {
         candle_core::bail!("images and labels disagree in number");
     };

@@ -6,8 +6,9 @@ use candle_core::{D, Result, Tensor, bail};
 use crate::nn::BatchStats;
 use crate::nn::dropout::mask;
 
-/// As [`crate::nn::convolve`]. Where the stride leaves over another number of rows than of columns,
-/// they are cut off before: candle's gradient takes both for the rows.
+/// As [`crate::nn::convolve`]. candle's gradient takes as many columns to be left over by the stride
+/// as rows, and cannot do with more padding than pixels are reached; there the image is padded and cut
+/// before.
 pub fn convolve(
     input: &Tensor,
     weight: &Tensor,
@@ -26,7 +27,8 @@ pub fn convolve(
     // What the kernel reaches of the padded image, in steps from its first position.
     let reached = |size: usize| (size + 2 * padding - kernel_size) / stride * stride + kernel_size;
     let left_over = |size: usize| size + 2 * padding - reached(size);
-    let output = if left_over(height) == left_over(width) {
+    let is_sound = left_over(height) == left_over(width) && reached(height) >= 2 * padding;
+    let output = if is_sound {
         input.conv2d(weight, padding, stride, 1, 1)?
     } else {
         input

@@ -59,6 +59,8 @@ struct Grads {
     planes: usize,
     /// Vectors of a plane.
     count: usize,
+    /// Vectors of an image.
+    image_len: usize,
     /// A plane, before it is dealt out.
     plane: Vec<f32>,
 }
@@ -72,28 +74,23 @@ impl Grads {
             numbers: Aligned::zeros(images * rows * count * S::F32_LANES),
             planes,
             count,
+            image_len: rows * count,
             plane: vec![0.0; count * S::F32_LANES],
         }
-    }
-
-    /// Vectors of an image.
-    fn image_len(&self) -> usize {
-        blocks(self.planes).last().map_or(0, |block| block.end) * self.count
     }
 
     /// Lays out an image, whose planes become the points of `grid` with zeros between its rows.
     #[inline(always)]
     fn set<S: Simd>(&mut self, image: usize, output: &[f32], grid: &Grid) {
-        let first = image * self.image_len();
+        let first = image * self.image_len;
         let mut planes = output.chunks_exact(grid.rows * grid.columns);
         for block in blocks(self.planes) {
             for (row, plane) in (0..block.len()).zip(&mut planes) {
                 grid.gather(plane, grid.columns, &mut self.plane);
-                let numbers = self.numbers.vectors_mut::<S>()[first + block.start * self.count..]
-                    [row..]
-                    .iter_mut();
+                let first = first + block.start * self.count + row;
+                let numbers = &mut self.numbers.vectors_mut::<S>()[first..];
+                let numbers = numbers.iter_mut().step_by(block.len());
                 let vectors = S::as_simd_f32s(&self.plane).0;
-                let numbers = numbers.step_by(block.len());
                 numbers.zip(vectors).for_each(|(to, from)| *to = *from);
             }
         }
@@ -157,7 +154,7 @@ impl Products<'_> {
         let all_grads = self.grads.numbers.vectors::<S>();
         let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
         for image in 0..self.images {
-            let at = image * self.grads.image_len() + first * count;
+            let at = image * self.grads.image_len + first * count;
             let (grads, _) = all_grads[at..at + ROWS * count].as_chunks::<ROWS>();
             let source = &self.source[image * self.image_len..];
             let left = S::as_simd_f32s(&source[offsets[0]..]).0;
