@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use cnn_tb::data::Dataset;
+use cnn_tb::nn::Layer;
 use cnn_tb::train::{
     Batch, Config, Epoch, Finish, FitError, Observer, OptimizerKind, Schedule, Snapshot, Start,
     Stopped, fit,
@@ -55,7 +56,8 @@ struct Record {
 impl Observer for Record {
     fn start(&mut self, start: &Start<'_>) -> io::Result<()> {
         self.starts += 1;
-        assert_eq!(start.parameters, 104_342);
+        let layers = start.config.layers.is_some();
+        assert_eq!(start.parameters, if layers { 2_018 } else { 104_342 });
         Ok(())
     }
 
@@ -165,10 +167,19 @@ fn a_training_learns() {
 fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
     let directory = tempfile::tempdir().unwrap();
     let dataset = small_dataset(directory.path(), 240, 50);
-    for (optimizer, clip_norm) in [
-        (OptimizerKind::Adam, None),
-        (OptimizerKind::Adamw, Some(0.5)),
-        (OptimizerKind::Sgd, Some(0.5)),
+    let layers = [
+        Layer::conv(4, 3),
+        Layer::BatchNorm {},
+        Layer::Relu {},
+        Layer::max_pool(4),
+        Layer::Dropout { rate: 0.3 },
+        Layer::classes(),
+    ];
+    for (optimizer, clip_norm, layers) in [
+        (OptimizerKind::Adam, None, None),
+        (OptimizerKind::Adamw, Some(0.5), None),
+        (OptimizerKind::Sgd, Some(0.5), None),
+        (OptimizerKind::Adam, None, Some(layers.to_vec())),
     ] {
         let with = |threads, seed| {
             let threads = Some(threads);
@@ -178,6 +189,7 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
                     seed,
                     optimizer,
                     clip_norm,
+                    layers: layers.clone(),
                     ..config()
                 },
                 &dataset,
@@ -188,7 +200,7 @@ fn the_same_seed_gives_the_same_weights_for_any_number_of_threads() {
         for threads in [1, 2, 3, 16] {
             assert!(
                 weights == with(threads, 7),
-                "{optimizer:?}, {threads} threads"
+                "{optimizer:?}, {layers:?}, {threads} threads"
             );
         }
         assert!(weights != with(1, 8), "another seed");

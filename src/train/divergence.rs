@@ -64,7 +64,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::nn::{Init, NamedNetwork, Network};
+    use crate::nn::{Init, Layer, NamedNetwork, Network};
 
     /// The article's network for 8×8 images, and gradients of its parameters, all 1.
     fn network() -> (Plan, Parameters, GradStore) {
@@ -127,5 +127,32 @@ mod tests {
             grads.remove(&var);
         }
         assert_eq!(bad_gradient(&plan, &parameters, &grads).unwrap(), None);
+    }
+
+    #[test]
+    fn layers_are_in_the_order_of_the_network_and_not_of_their_names() {
+        let layers = [
+            Layer::conv(2, 3),
+            Layer::BatchNorm {},
+            Layer::Relu {},
+            Layer::linear(4),
+            Layer::BatchNorm {},
+            Layer::classes(),
+        ];
+        let parameters = Parameters::new(0, Init::Layers);
+        let plan = Plan::new(&layers, [1, 4, 4], 3).unwrap();
+        Network::new(&plan, parameters.builder(&Device::Cpu)).unwrap();
+        for (name, layer) in [
+            ("conv1.weight", "conv1"),
+            ("bn1.bias", "bn1"),
+            ("fc1.weight", "fc1"),
+            ("bn2.weight", "bn2"),
+            ("fc2.bias", "fc2"),
+        ] {
+            let var = var(&parameters, name);
+            var.set(&spoilt(&var, f32::NAN)).unwrap();
+            let found = bad_weights(&plan, &parameters).unwrap();
+            assert_eq!(found.as_deref(), Some(layer));
+        }
     }
 }

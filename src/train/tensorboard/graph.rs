@@ -121,3 +121,58 @@ fn batch(shape: OutputShape) -> Vec<i64> {
     let sizes = shape.sizes().iter().map(|size| *size as i64);
     std::iter::once(-1).chain(sizes).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::nn::{Init, Network};
+    use crate::tb::proto::GraphDef;
+
+    #[test]
+    fn a_box_holds_a_layer_with_what_follows_it() {
+        let layers = [
+            Layer::conv(4, 3),
+            Layer::BatchNorm {},
+            Layer::Relu {},
+            Layer::max_pool(2),
+            Layer::Relu {},
+            Layer::Dropout { rate: 0.5 },
+            Layer::classes(),
+        ];
+        let parameters = Parameters::new(0, Init::Layers);
+        let plan = Plan::new(&layers, [1, 8, 8], 3).unwrap();
+        Network::new(&plan, parameters.builder(&Device::Cpu)).unwrap();
+        let graph = graph(&parameters, &plan).unwrap();
+        let graph = GraphDef::decode(&graph.to_bytes()[..]).unwrap();
+        let nodes = graph.node.iter().map(|node| {
+            let inputs = node.input.join(" ");
+            format!("{} {}: {inputs}", node.name, node.op)
+        });
+        let expected = [
+            "input/images Placeholder: ",
+            "input/labels Placeholder: ",
+            "conv1/bn1/bias Parameter: ",
+            "conv1/bn1/weight Parameter: ",
+            "conv1/bias Parameter: ",
+            "conv1/weight Parameter: ",
+            "fc1/bias Parameter: ",
+            "fc1/weight Parameter: ",
+            "conv1/bn1/running_mean Buffer: ",
+            "conv1/bn1/running_var Buffer: ",
+            "conv1/Conv2D Conv2D: input/images conv1/weight conv1/bias",
+            "conv1/bn1/BatchNorm BatchNorm: conv1/Conv2D conv1/bn1/weight conv1/bn1/bias \
+             conv1/bn1/running_mean conv1/bn1/running_var",
+            "conv1/ReLU Relu: conv1/bn1/BatchNorm",
+            "conv1/MaxPool MaxPool: conv1/ReLU",
+            "conv1/ReLU_2 Relu: conv1/MaxPool",
+            "conv1/Dropout Dropout: conv1/ReLU_2",
+            "fc1/Flatten Reshape: conv1/Dropout",
+            "fc1/MatMul MatMul: fc1/Flatten fc1/weight fc1/bias",
+            "loss/SoftmaxCrossEntropy SoftmaxCrossEntropyWithLogits: fc1/MatMul input/labels",
+        ];
+        assert_eq!(nodes.collect::<Vec<_>>(), expected);
+    }
+}
