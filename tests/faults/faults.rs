@@ -34,8 +34,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use bench::{Bench, Outcome};
 
+/// The name of a fault, and what injects it.
+type Fault = (&'static str, fn(&Bench) -> Outcome);
+
 /// What is done, in the order of the table.
-const FAULTS: [(&str, fn(&Bench) -> Outcome); 18] = [
+const FAULTS: [Fault; 18] = [
     ("training: kill -9, resumed", training::killed),
     ("training: SIGINT, resumed", training::interrupted),
     ("training: SIGTERM, resumed", training::terminated),
