@@ -55,8 +55,8 @@ training, and comes to the same weights and the same series as if nothing had; a
 begun anew. Settings are the run's; --threads may differ, and --epochs where the schedule is constant: \
 so a finished run is trained further. A finished run is left as it is, with exit code 0. Other settings \
 are an error; with --force they make a fork, a new run in the next free directory beside the old one, \
-which begins with the weights and epochs of its last checkpoint and, between adam and adamw or where it \
-is the same, with the state of the optimizer.
+which begins with the weights and epochs of its last checkpoint and, unless --optimizer changes \
+between sgd and the others, with the state of the optimizer.
 
 The network is the article's, unless --network or the file of --config says another; cnn-tb network \
 prints its layers.

@@ -34,7 +34,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use bench::{Bench, Outcome};
 
-/// What is called by this name, and how it is tried.
+/// The name of a fault, and what injects it.
 type Fault = (&'static str, fn(&Bench) -> Outcome);
 
 /// What is done, in the order of the table.
