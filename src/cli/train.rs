@@ -32,8 +32,7 @@ use super::{Outcome, dataset, output};
 const EXAMPLES: &str = "\
 Examples:
   cnn-tb train --preset article --epochs 20 --seed 7 --logdir runs/exp1
-  cnn-tb train --resume --logdir runs/exp1
-  cnn-tb train --resume --force --lr 0.001 --logdir runs/exp1";
+  cnn-tb train --resume --logdir runs/exp1";
 
 const LONG_ABOUT: &str = "\
 Train a network and log it for TensorBoard
