@@ -38,7 +38,7 @@ use bench::{Bench, Outcome};
 type Fault = (&'static str, fn(&Bench) -> Outcome);
 
 /// What is done, in the order of the table.
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 20] = [
     ("training: kill -9, resumed", training::killed),
     ("training: SIGINT, resumed", training::interrupted),
     ("training: SIGTERM, resumed", training::terminated),
@@ -73,8 +73,10 @@ const FAULTS: [Fault; 18] = [
         disk::every_byte,
     ),
     ("logger: disk full, freed, continued", disk::logger_full),
+    ("logger: disk full, freed, records kept", disk::logger_keeps),
     ("logger: file system read-only", disk::logger_read_only),
     ("logger: clock set back", logging::clock_set_back),
+    ("logger: ten million scalars", logging::long),
 ];
 
 fn main() -> ExitCode {

@@ -33,6 +33,35 @@ pub fn steps(directory: &Path) -> usize {
     least
 }
 
+/// Ten million scalars in files of 100 MB: memory does not grow with them.
+pub fn long(bench: &Bench) -> Outcome {
+    const LAST: usize = 5_000_000;
+    // Not among those that TensorBoard is asked about.
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let options = ["buffer=65536", "rotate=100000000", "peak=50000"];
+    let mut options = options.map(str::to_owned).to_vec();
+    options.push(format!("last={LAST}"));
+    let output = bench.logger(&run, &options).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let peaks = stdout.lines().filter_map(|line| line.strip_prefix("peak "));
+    let peaks: Vec<u64> = peaks.map(|peak| peak.parse().unwrap()).collect();
+    let &[early, late] = &peaks[..] else {
+        panic!("{stdout}");
+    };
+    assert!(early > 0 && late < early + 1024, "{early} KiB, then {late}");
+    assert_eq!(steps(&run), LAST);
+    let files = event_file_names(&run).unwrap().len();
+    Outcome::safe(
+        files,
+        format!(
+            "files that are one series; after 100,000 scalars the program has taken {early} KiB, after \
+             10,000,000 {late}"
+        ),
+    )
+}
+
 /// Ends a program that logs with a signal after a random number of steps; how many steps it had said,
 /// and where it logged.
 fn end_with(
