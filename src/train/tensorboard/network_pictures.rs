@@ -21,7 +21,7 @@ const PADDING: usize = 4;
 /// until nothing can be seen.
 const MAX_FILTERS: usize = 36;
 const MAX_CHANNELS: usize = 32;
-const MAX_OPS: usize = 12;
+const MAX_OPS: usize = 8;
 
 /// Logs the filters of the first convolution, if there is one: blue is negative, white 0, red positive, the strongest
 /// colour the largest weight of all.
