@@ -62,7 +62,7 @@ pub fn dropout_keys(seed: u64, layer: u64, epoch: u32, images: &[u32]) -> Vec<u6
     images.iter().map(key).collect()
 }
 
-/// What each element of `input`'s rows is multiplied by, row after row: 0 or `1 / (1 − rate)`.
+/// What each element of a row is multiplied by, one after the other: 0 or `1 / (1 − rate)`.
 pub(super) fn mask(rate: f64, key: u64) -> impl Iterator<Item = f32> {
     let scale = (1.0 / (1.0 - rate)) as f32;
     // A rate below 1 can round up to it.
