@@ -17,7 +17,7 @@ const KILLS: usize = 70;
 const FORK_KILLS: usize = 20;
 /// How often one training is, at most.
 const ATTEMPTS: usize = 8;
-const EPOCHS: usize = 8;
+const EPOCHS: usize = 24;
 /// How often each signal is sent.
 const SIGNALS: usize = 10;
 /// So long that there is time to do something to it.
@@ -46,7 +46,7 @@ pub fn killed(bench: &Bench) -> Outcome {
     for (name, flags) in [
         ("adam", "--lr 0.01"),
         ("sgd", "--lr 0.01 --optimizer sgd --clip-norm 2"),
-        ("stopped", "--lr 1e-30 --early-stopping 6"),
+        ("stopped", "--lr 1e-30 --early-stopping 20"),
     ] {
         let dir = bench.dir();
         let flags = format!("--data data --batch-size 20 --epochs {EPOCHS} {flags}");
@@ -55,13 +55,17 @@ pub fn killed(bench: &Bench) -> Outcome {
         let before = kills;
         while kills - before < KILLS {
             let run = format!("{name}{runs}");
+            let mut epochs = 0;
             for _ in 0..ATTEMPTS {
-                let epochs = (moments.next() * EPOCHS as f64) as usize;
                 // About an epoch, or, at the beginning, about the time until the first is over.
-                let longest = took.div_f64(if epochs == 0 { 2.0 } else { EPOCHS as f64 });
+                let longest = took.div_f64(if epochs == 0 { 4.0 } else { EPOCHS as f64 });
                 let delay = longest.mul_f64(moments.next());
                 let line = begin_or_resume(&dir, &flags, &run);
-                kills += usize::from(!dir.train_and_kill(&line, epochs, delay));
+                if dir.train_and_kill(&line, epochs, delay) {
+                    break;
+                }
+                kills += 1;
+                epochs += (moments.next() * 5.0) as usize;
             }
             dir.train(&begin_or_resume(&dir, &flags, &run)).ended(0);
             dir.expect_equal(&run, "whole");
@@ -84,7 +88,7 @@ pub fn fork_killed(bench: &Bench) -> Outcome {
     let [previous, last] = [PREVIOUS, LAST].map(|name| dir.path("exp1").join(name));
     fs::rename(previous, last).unwrap();
     let before = dir.files("exp1");
-    let line = "--resume --force --optimizer sgd --lr 0.02 --epochs 16 --logdir exp1";
+    let line = "--resume --force --optimizer sgd --lr 0.02 --epochs 40 --logdir exp1";
     let took = timed(&dir, line);
     while kills < FORK_KILLS {
         let fork = format!("exp{}", forks + 3);
@@ -97,7 +101,10 @@ pub fn fork_killed(bench: &Bench) -> Outcome {
                     line.to_owned()
                 }
             };
-            kills += usize::from(!dir.train_and_kill(&line, 0, took.mul_f64(moments.next())));
+            if dir.train_and_kill(&line, 0, took.mul_f64(moments.next())) {
+                break;
+            }
+            kills += 1;
         }
         match dir.path(&fork).join("config.toml").exists() {
             true => {
