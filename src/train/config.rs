@@ -207,6 +207,8 @@ pub enum Preset {
     Default,
     /// The article's own: Adam at 1e-4, 100 epochs, its initial weights.
     Article,
+    /// The shortest way to 99 %: two epochs of small batches with a high learning rate.
+    Sprint,
 }
 
 impl Preset {
@@ -241,6 +243,14 @@ impl Preset {
                 schedule: Schedule::Constant,
                 shift: 0,
                 init: Init::Article,
+                ..Config::default()
+            },
+            Preset::Sprint => Config {
+                epochs: 2,
+                batch_size: 50,
+                learning_rate: 0.012,
+                optimizer: OptimizerKind::Adamw,
+                weight_decay: Some(0.05),
                 ..Config::default()
             },
         }
@@ -545,6 +555,7 @@ mod tests {
         for config in [
             Preset::Default.config(),
             Preset::Article.config(),
+            Preset::Sprint.config(),
             other,
             rest,
         ] {

@@ -94,20 +94,19 @@ fn main() -> ExitCode {
 }
 
 /// Goes on in a mount namespace of its own, where file systems can be mounted that nobody else sees;
-/// without one where the system has none.
+/// without one where the system has none. Signals that whoever started us ignores, as a shell has its
+/// background jobs do, are not ignored any more: they are among the faults.
 fn enter(program: &str, only: &[&str]) -> ExitCode {
-    let itself = env::current_exe().unwrap();
-    let unshare = ["--map-root-user", "--mount", "--"];
-    let mut probe = Command::new("unshare");
-    let probe = probe.args(unshare).arg("true").stderr(Stdio::null());
-    let mut command = match probe.status() {
-        Ok(status) if status.success() => {
-            let mut command = Command::new("unshare");
-            command.args(unshare).arg(itself);
-            command
-        }
-        _ => Command::new(itself),
-    };
+    let unshare = ["unshare", "--map-root-user", "--mount", "--"];
+    let mut probe = Command::new(unshare[0]);
+    let probe = probe.args(&unshare[1..]).arg("true").stderr(Stdio::null());
+    let has_namespaces = probe.status().is_ok_and(|status| status.success());
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "--"]);
+    if has_namespaces {
+        command.args(unshare);
+    }
+    command.arg(env::current_exe().unwrap());
     let error = command.args(["inside", program]).args(only).exec();
     eprintln!("cannot start {command:?}: {error}");
     ExitCode::from(2)
