@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -476,9 +476,15 @@ fn a_server_that_is_not_there_is_an_error() {
 /// Whoever cannot prove who it is gets no chance to send anything.
 #[test]
 fn https_takes_no_server_without_tls() {
-    let plain = Server::new(|name, _, stream| serve(name, stream));
-    let base_url = plain.set.base_url.replace("http://", "https://");
-    let set = published(&files(), &base_url);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        }
+    });
+    let set = published(&files(), &format!("https://127.0.0.1:{port}/"));
     let directory = tempfile::tempdir().unwrap();
     let error = download(&set, directory.path(), PATIENCE, |_| {}).unwrap_err();
     assert!(matches!(error, DownloadError::Request { .. }), "{error}");

@@ -793,7 +793,10 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "--time-limit soon",
             "31,536,000 seconds, written as 90, 90s, 2m or 1h\n",
         ),
-        ("--preset none", "[possible values: default, article, sprint]"),
+        (
+            "--preset none",
+            "[possible values: default, article, sprint]",
+        ),
         ("--network vgg", "[possible values: article, lenet5, deep]"),
         (
             "--network lenet5",
