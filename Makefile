@@ -52,7 +52,7 @@ test: .venv ## run all tests, the ones against stock TensorBoard included
 	cargo test --locked --workspace
 	cargo test --locked --features download --test download
 
-fuzz-replay: ## try 100,000 damaged inputs on each parser, and compile the fuzz targets (about 10 min)
+fuzz-replay: ## try 100,000 damaged inputs on each parser, and compile the fuzz targets (about 2 min, and the first time the build)
 	CNN_TB_FUZZ_CASES=100000 cargo test --locked --test fuzz
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
@@ -62,7 +62,7 @@ fuzz: ## let libFuzzer look for input that PARSER (event_file) fails on
 	cargo +nightly fuzz run --target-dir target/fuzz $(PARSER) fuzz/corpus/$(PARSER) \
 		tests/corpus/$(if $(filter doctor,$(PARSER)),event_file,$(PARSER)) -- -max_total_time=$(FUZZ_SECONDS)
 
-faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 5 min; FAULTS=logger)
+faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 7 min; FAULTS=logger)
 	$(MAKE) fuzz-replay
 	cargo build --release --locked --example faults
 	CNN_TB_TENSORBOARD=$(TENSORBOARD) target/release/examples/faults target/release/cnn-tb $(FAULTS)

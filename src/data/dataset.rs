@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "mnist")]
 use std::sync::OnceLock;
 
-use super::class_names::{ClassNamesError, class_names, class_numbers};
+use super::class_names::{ClassNamesError, class_names};
 use super::idx::read_image_size;
 use super::{IdxError, Images, Published, Split, read_images, read_labels};
 
@@ -161,7 +161,7 @@ impl Dataset {
         let train = super::mnist::train().map_err(DataError::Embedded)?;
         let test = Test::Embedded(OnceLock::new());
         Self::from_splits(name, MNIST_SIZE, train, test, |classes| {
-            Ok(class_numbers(classes))
+            Ok(super::class_numbers(classes))
         })
     }
 
