@@ -92,7 +92,7 @@ impl Watch {
     /// came that far.
     ///
     /// # Errors
-    /// What could not be written to this day, as the log on a full disk.
+    /// What could not be written in the end, as the log on a full disk.
     pub fn end(mut self, config: &Config, outcome: &Outcome) -> anyhow::Result<Option<Test>> {
         if let Some(log) = &self.log
             && outcome.test.is_none()

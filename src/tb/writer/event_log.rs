@@ -424,8 +424,12 @@ fn give_name(
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             result => result.map_err(WriteError::io(&path))?,
         }
-        if options.durability == Durability::Synced {
-            sync_directory(directory).map_err(WriteError::io(directory))?;
+        if options.durability == Durability::Synced
+            && let Err(cause) = sync_directory(directory)
+        {
+            // What it holds is kept, and would be there twice with the next file.
+            let _ = fs::remove_file(&path);
+            return Err(WriteError::io(directory)(cause));
         }
         return Ok(path);
     }
@@ -434,7 +438,11 @@ fn give_name(
 /// Renames a file to a name that no other has.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
+        Ok(()) => {
+            // It has its name; under the other one nobody writes into it.
+            let _ = fs::remove_file(from);
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // Not every file system has links.
         Err(_) => fs::rename(from, to),
