@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::{BatchNormConfig, ModuleT as _, VarBuilder};
 use cnn_tb::nn::{
-    affine, avg_pool2d, batch_norm_eval, batch_norm_train, composed, conv_pool_relu, convolve,
-    cross_entropy, dropout, dropout_keys, max_pool2d, relu,
+    affine, avg_pool2d, batch_norm, batch_norm_eval, batch_norm_train, composed, conv_pool_relu,
+    convolve, cross_entropy, dropout, dropout_keys, max_pool2d, relu,
 };
 use cnn_tb::random::{Purpose, Stream};
 use proptest::prelude::*;
@@ -119,7 +120,7 @@ proptest! {
 
     #[test]
     fn pooling(
-        images in 1usize..4, channels in 1usize..4, height in 1usize..13, width in 1usize..13,
+        images in 1usize..4, channels in 1usize..4, height in 1usize..13, width in 1usize..40,
         kernel in 1usize..6, stride in 1usize..5,
     ) {
         prop_assume!(height.min(width) >= kernel);
@@ -158,6 +159,26 @@ proptest! {
             &inputs,
             |x| batch_norm_eval(&x[0], &x[1], &x[2], &mean, &variance, eps + 0.1),
             |x| composed::batch_norm_eval(&x[0], &x[1], &x[2], &mean, &variance, eps + 0.1),
+        );
+
+        // With a ReLU after it, and in a layer.
+        let config = BatchNormConfig { eps, ..BatchNormConfig::default() };
+        let layer = |x: &[Tensor]| {
+            let names = ["weight", "bias", "running_mean", "running_var"];
+            let tensors = [&x[1], &x[2], &mean, &variance].map(Tensor::clone);
+            let tensors = names.map(String::from).into_iter().zip(tensors).collect();
+            let builder = VarBuilder::from_tensors(tensors, DType::F32, CPU);
+            Ok::<_, candle_core::Error>(batch_norm(channels, config, builder)?.with_relu())
+        };
+        agree(
+            &inputs,
+            |x| Ok(layer(x)?.forward_with_stats(&x[0])?.0),
+            |x| relu(&oracle(x)?),
+        );
+        agree(
+            &inputs,
+            |x| layer(x)?.forward_t(&x[0], false),
+            |x| relu(&composed::batch_norm_eval(&x[0], &x[1], &x[2], &mean, &variance, eps)?),
         );
 
         // A mean far from 0 costs digits of the input and no more.

@@ -1,10 +1,11 @@
-"""cnn-tb against its peers on the article's network, in turn in one run: a section for
-docs/benchmarks.md on standard output.
+"""cnn-tb against its peers, in turn in one run: a section for docs/benchmarks.md on standard output.
 
-Everything is built by `make bench-peers`, which calls this with PyTorch's interpreter. Three tables:
+Everything is built by `make bench-peers`, which calls this with PyTorch's interpreter. The tables, all
+but the third on the article's network:
 
 epoch     seconds for an epoch, and peak memory, of each peer
 avx2      the same against PyTorch, with both sides kept to AVX2
+networks  the same against PyTorch, for the networks lenet5 and deep
 accuracy  seconds from the start of the process until the validation accuracy first is 99 %
 
 Each measurement is a process of its own, and a round measures each peer once, so that a slow moment
@@ -34,7 +35,9 @@ PYTORCH = Path(__file__).with_name("pytorch.py")
 
 OURS = "cnn-tb"
 MODES = {"eager": "PyTorch, eager", "channels_last": "PyTorch, channels last", "compiled": "PyTorch, compiled"}
-TABLES = ["epoch", "avx2", "accuracy"]
+TABLES = ["epoch", "avx2", "networks", "accuracy"]
+# The networks of the third table, and of how many parts of an epoch PyTorch trains one.
+NETWORKS = {"lenet5": 1, "deep": 5}
 BATCHES_PER_EPOCH = 550
 ACCURACY = 0.99
 # PyTorch's own loops and those of oneDNN, which computes its convolutions.
@@ -130,9 +133,9 @@ def measure(peers, rounds):
     return found
 
 
-def pytorch_peers(epochs, environment=None):
+def pytorch_peers(epochs, environment=None, network="article", parts=1):
     def peer(mode):
-        command = [sys.executable, PYTORCH, mode, "epochs", epochs]
+        command = [sys.executable, PYTORCH, mode, "epochs", epochs, network, parts]
         return lambda _: epoch_secs(command, environment)
 
     return {name: peer(mode) for mode, name in MODES.items()}
@@ -162,6 +165,16 @@ def avx2_table(options):
         **pytorch_peers(options.epochs, AVX2_ENVIRONMENT),
     }
     print_table("An epoch with AVX2", "epoch, median", measure(peers, options.rounds), options.rounds)
+
+
+def network_table(options, network, parts):
+    peers = {
+        OURS: lambda _: our_epoch_secs(options.epochs, "--network", network),
+        **pytorch_peers(options.epochs, network=network, parts=parts),
+    }
+    print_table(f"An epoch of {network}", "epoch, median", measure(peers, options.rounds), options.rounds)
+    if parts > 1:
+        print(f"\nPyTorch trained and evaluated 1/{parts} of the images, and their time is scaled to all.")
 
 
 def accuracy_table(options, mode):
@@ -244,6 +257,9 @@ def main():
     epoch_times = epoch_table(options) if "epoch" in options.only else None
     if "avx2" in options.only:
         avx2_table(options)
+    if "networks" in options.only:
+        for network, parts in NETWORKS.items():
+            network_table(options, network, parts)
     if "accuracy" in options.only:
         accuracy_table(options, fastest_mode(epoch_times))
 

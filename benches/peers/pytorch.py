@@ -1,12 +1,14 @@
-"""The article's network in PyTorch, on 2 threads, with fused Adam and batches of 100.
+"""cnn-tb's named networks in PyTorch, on 2 threads, with fused Adam and batches of 100.
 
-usage: pytorch.py MODE epochs EPOCHS    seconds of each epoch, as one JSON line
+usage: pytorch.py MODE epochs EPOCHS NETWORK PARTS
+                                        seconds of each epoch, as one JSON line
        pytorch.py MODE recipe IDX_DIR SEED
                                         cnn-tb's default recipe on MNIST, a JSON line for each epoch
 MODE is eager, channels_last or compiled.
 
 `epochs` takes 55,000 random images to train on and 5,000 to evaluate; one more epoch warms up and does
-not count. `recipe` reads the original files of MNIST; the first 5,000 images are for validation.
+not count. Of slow networks it takes one of PARTS parts of both, and their time by PARTS. `recipe` trains
+the article's network on the original files of MNIST, whose first 5,000 images are for validation.
 """
 
 import json
@@ -29,23 +31,35 @@ RECIPE_EPOCHS = 6
 RECIPE_LEARNING_RATE = 0.006
 
 
-class Article(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
-        self.conv2 = nn.Conv2d(6, 16, 5, padding=2)
-        self.fc1 = nn.Linear(784, 128)
-        self.fc2 = nn.Linear(128, 10)
+def article():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Conv2d(6, 16, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(784, 128), nn.ReLU(),
+        nn.Linear(128, 10),
+    )
 
-    def forward(self, x):
-        x = torch.relu(torch.max_pool2d(self.conv1(x), 2))
-        x = torch.relu(torch.max_pool2d(self.conv2(x), 2))
-        x = torch.relu(self.fc1(x.flatten(1)))
-        return self.fc2(x)
 
-    def init_as_ours(self):
-        """Normal weights of variance 2 / fan-in; the biases stay uniform within 1 / √fan-in."""
-        for layer in self.children():
+def lenet5():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(),
+        nn.Linear(120, 84), nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+DEEPNET
+NETWORKS = {"article": article, "lenet5": lenet5, "deep": deep}
+
+
+def init_as_ours(network):
+    """Normal weights of variance 2 / fan-in; the biases stay uniform within 1 / √fan-in."""
+    for layer in network:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.weight[0].numel()))
 
 
@@ -71,22 +85,26 @@ class Trainer:
 
     def classes(self, images):
         """What the network takes the images for."""
+        self.network.eval()
         with torch.no_grad():
-            return torch.cat([self.network(part).argmax(1) for part in images.split(EVALUATION_BATCH_SIZE)])
+            answers = [self.network(part).argmax(1) for part in images.split(EVALUATION_BATCH_SIZE)]
+        self.network.train()
+        return torch.cat(answers)
 
 
-def time_epochs(mode, epochs):
-    trainer = Trainer(Article(), mode, 1e-4)
-    images = torch.rand(TRAIN_IMAGES, 1, 28, 28).to(memory_format=trainer.memory_format)
-    labels = torch.randint(10, (TRAIN_IMAGES,))
-    validation = torch.rand(VALIDATION_IMAGES, 1, 28, 28).to(memory_format=trainer.memory_format)
+def time_epochs(mode, epochs, network, parts):
+    trainer = Trainer(network, mode, 1e-4)
+    train_images, validation_images = TRAIN_IMAGES // parts, VALIDATION_IMAGES // parts
+    images = torch.rand(train_images, 1, 28, 28).to(memory_format=trainer.memory_format)
+    labels = torch.randint(10, (train_images,))
+    validation = torch.rand(validation_images, 1, 28, 28).to(memory_format=trainer.memory_format)
     secs = []
     for _ in range(epochs + 1):
         began = time.perf_counter()
-        for indices in torch.randperm(TRAIN_IMAGES).split(BATCH_SIZE):
+        for indices in torch.randperm(train_images).split(BATCH_SIZE):
             trainer.step(images[indices], labels[indices])
         trainer.classes(validation)
-        secs.append(time.perf_counter() - began)
+        secs.append(parts * (time.perf_counter() - began))
     print(json.dumps({"epoch_secs": secs[1:]}))
 
 
@@ -110,8 +128,8 @@ def train_recipe(mode, directory, seed):
     train_labels = labels[VALIDATION_IMAGES:]
     validation = images[:VALIDATION_IMAGES].unsqueeze(1) / 255
 
-    network = Article()
-    network.init_as_ours()
+    network = article()
+    init_as_ours(network)
     trainer = Trainer(network, mode, RECIPE_LEARNING_RATE)
     validation = validation.to(memory_format=trainer.memory_format)
     updates = RECIPE_EPOCHS * math.ceil(len(padded) / BATCH_SIZE)
@@ -133,7 +151,8 @@ def main():
     torch.manual_seed(0)
     mode, what, *arguments = sys.argv[1:]
     if what == "epochs":
-        time_epochs(mode, int(arguments[0]))
+        epochs, name, parts = arguments
+        time_epochs(mode, int(epochs), NETWORKS[name](), int(parts))
     else:
         train_recipe(mode, Path(arguments[0]), int(arguments[1]))
 

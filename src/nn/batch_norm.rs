@@ -59,7 +59,18 @@ pub fn batch_norm_train(
     bias: &Tensor,
     eps: f64,
 ) -> Result<(Tensor, BatchStats)> {
-    let kernel = check("batch_norm_train", input, [weight, bias], eps)?;
+    train(input, weight, bias, eps, false)
+}
+
+/// As [`batch_norm_train`], with a ReLU after it if `relu`.
+fn train(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    relu: bool,
+) -> Result<(Tensor, BatchStats)> {
+    let kernel = check("batch_norm_train", input, [weight, bias], eps, relu)?;
     let count = input.elem_count() / kernel.channels.max(1);
     if count < 2 {
         bail!(
@@ -69,7 +80,8 @@ pub fn batch_norm_train(
         );
     }
     if !has_kernel(input) {
-        return composed::batch_norm_train(input, weight, bias, eps);
+        let (output, stats) = composed::batch_norm_train(input, weight, bias, eps)?;
+        return Ok((composed_relu(output, relu)?, stats));
     }
     let input = input.contiguous()?;
     let statistics = with_f32("batch_norm_train", &input, |input| {
@@ -112,10 +124,22 @@ pub fn batch_norm_eval(
     variance: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    let kernel = check("batch_norm_eval", input, [weight, bias], eps)?;
-    check("batch_norm_eval", input, [mean, variance], eps)?;
+    evaluate(input, [weight, bias], [mean, variance], eps, false)
+}
+
+/// As [`batch_norm_eval`], with a ReLU after it if `relu`.
+fn evaluate(
+    input: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, variance]: [&Tensor; 2],
+    eps: f64,
+    relu: bool,
+) -> Result<Tensor> {
+    let kernel = check("batch_norm_eval", input, [weight, bias], eps, relu)?;
+    check("batch_norm_eval", input, [mean, variance], eps, relu)?;
     if !has_kernel(input) {
-        return composed::batch_norm_eval(input, weight, bias, mean, variance, eps);
+        let output = composed::batch_norm_eval(input, weight, bias, mean, variance, eps)?;
+        return composed_relu(output, relu);
     }
     let variances = variance.to_dtype(DType::F32)?.to_vec1::<f32>()?.into_iter();
     let op = BatchNormOp {
@@ -131,12 +155,26 @@ pub fn batch_norm_eval(
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
+fn composed_relu(output: Tensor, relu: bool) -> Result<Tensor> {
+    if relu {
+        composed::relu(&output)
+    } else {
+        Ok(output)
+    }
+}
+
 /// One by the standard deviation.
 fn rate(variance: f64, eps: f64) -> f32 {
     (1.0 / (variance + eps).sqrt()) as f32
 }
 
-fn check(op: &str, input: &Tensor, of_channels: [&Tensor; 2], eps: f64) -> Result<Kernel> {
+fn check(
+    op: &str,
+    input: &Tensor,
+    of_channels: [&Tensor; 2],
+    eps: f64,
+    relu: bool,
+) -> Result<Kernel> {
     let (channels, pixels) = match *input.dims() {
         [_, channels] => (channels, 1),
         [_, channels, height, width] => (channels, height * width),
@@ -158,6 +196,7 @@ fn check(op: &str, input: &Tensor, of_channels: [&Tensor; 2], eps: f64) -> Resul
     Ok(Kernel {
         channels,
         pixels,
+        relu,
         instruction_set: InstructionSet::current(),
     })
 }
@@ -188,13 +227,7 @@ impl CustomOp3 for BatchNormOp {
     ) -> Result<(CpuStorage, Shape)> {
         let weight = f32_slice(self.name(), weight, weight_layout)?;
         let bias = f32_slice(self.name(), bias, bias_layout)?;
-        let channels: Vec<_> = (0..self.kernel.channels)
-            .map(|i| Normal {
-                mean: self.means[i],
-                scale: weight[i] * self.rates[i],
-                bias: bias[i],
-            })
-            .collect();
+        let channels = self.normals(weight, bias);
         let mut output = vec![0.0; input_layout.shape().elem_count()];
         let input = f32_slice(self.name(), input, input_layout)?;
         self.kernel.normalize(input, &channels, &mut output);
@@ -210,16 +243,17 @@ impl CustomOp3 for BatchNormOp {
         grad_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let mut grad_input = input.track_op().then(|| vec![0.0; input.elem_count()]);
-        let tensors = [input, weight, grad_output];
+        let tensors = [input, weight, bias, grad_output];
         let sums = with_f32s(self.name(), &tensors, |slices| {
-            let [input, weight, grad_output] = *slices else {
+            let [input, weight, bias, grad_output] = *slices else {
                 return Ok(Vec::new());
             };
             let kernel = &self.kernel;
-            let sums = kernel.gradient_sums(input, grad_output, &self.means);
+            let normals = self.normals(weight, bias);
+            let sums = kernel.gradient_sums(input, grad_output, &normals);
             if let Some(grad_input) = &mut grad_input {
                 let count = input.len() / kernel.channels.max(1);
-                let slopes = self.slopes(weight, &sums, count);
+                let slopes = self.slopes(&normals, &sums, count);
                 kernel.input_gradient(input, grad_output, &slopes, grad_input);
             }
             Ok(sums)
@@ -238,7 +272,16 @@ impl CustomOp3 for BatchNormOp {
 }
 
 impl BatchNormOp {
-    fn slopes(&self, weight: &[f32], sums: &[[f64; 2]], count: usize) -> Vec<Slope> {
+    fn normals(&self, weight: &[f32], bias: &[f32]) -> Vec<Normal> {
+        let normal = |i: usize| Normal {
+            mean: self.means[i],
+            scale: weight[i] * self.rates[i],
+            bias: bias[i],
+        };
+        (0..self.kernel.channels).map(normal).collect()
+    }
+
+    fn slopes(&self, normals: &[Normal], sums: &[[f64; 2]], count: usize) -> Vec<Slope> {
         // The input moves no statistics that come from elsewhere.
         let share = match self.of_batch {
             true => 1.0 / count as f64,
@@ -248,8 +291,7 @@ impl BatchNormOp {
         let slope = |(i, sums): (usize, &[f64; 2])| {
             let rate = f64::from(self.rates[i]);
             Slope {
-                mean: self.means[i],
-                scale: weight[i] * self.rates[i],
+                normal: normals[i],
                 offset: (sums[0] * share) as f32,
                 slope: (sums[1] * share * rate * rate) as f32,
             }
@@ -274,6 +316,8 @@ pub struct BatchNorm {
     weight_and_bias: Option<(Tensor, Tensor)>,
     eps: f64,
     momentum: f64,
+    /// Whether a ReLU follows.
+    relu: bool,
     /// Held while the two running statistics are read or changed: they belong together.
     running: Arc<Mutex<()>>,
 }
@@ -305,13 +349,21 @@ impl BatchNorm {
         self.momentum
     }
 
+    /// The same layer with a ReLU after it, in the same passes over memory.
+    pub fn with_relu(&self) -> Self {
+        Self {
+            relu: true,
+            ..self.clone()
+        }
+    }
+
     /// Normalizes a batch by its own statistics, and leaves the running ones alone.
     ///
     /// # Errors
     /// As [`batch_norm_train`].
     pub fn forward_with_stats(&self, input: &Tensor) -> Result<(Tensor, BatchStats)> {
         let (weight, bias) = self.weight_and_bias_for(input)?;
-        batch_norm_train(input, &weight, &bias, self.eps)
+        train(input, &weight, &bias, self.eps, self.relu)
     }
 
     /// Moves the running statistics towards those of a batch.
@@ -338,7 +390,13 @@ impl BatchNorm {
         let _held = self.hold();
         let mean = self.running_mean.as_detached_tensor();
         let variance = self.running_var.as_detached_tensor();
-        batch_norm_eval(input, &weight, &bias, &mean, &variance, self.eps)
+        evaluate(
+            input,
+            [&weight, &bias],
+            [&mean, &variance],
+            self.eps,
+            self.relu,
+        )
     }
 
     /// Weight and bias, which without any are 1 and 0.
@@ -417,6 +475,7 @@ pub fn batch_norm(
         weight_and_bias,
         eps: config.eps,
         momentum: config.momentum,
+        relu: false,
         running: Arc::default(),
     })
 }

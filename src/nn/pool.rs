@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::nn::composed;
 use crate::nn::kernel::pool::Pool;
+use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
 
 /// The largest value of each `kernel_size` × `kernel_size` window of `input` (N, C, H, W), windows
@@ -36,6 +37,7 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
         width,
         kernel_size,
         stride,
+        instruction_set: InstructionSet::current(),
     };
     input.contiguous()?.apply_op1(MaxPoolOp {
         pool,
@@ -120,6 +122,7 @@ pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
         width,
         kernel_size,
         stride,
+        instruction_set: InstructionSet::current(),
     }))
 }
 

@@ -1,9 +1,7 @@
-//! Batch normalization (Ioffe and Szegedy, 2015).
-
-use pulp::{Simd, WithSimd};
+//! Batch normalization (Ioffe and Szegedy, 2015), alone or with a ReLU after it.
 
 use super::shard::{self, shards};
-use super::simd::InstructionSet;
+use super::simd::{InstructionSet, Loop};
 use super::sum::{sum, sum_pairs};
 
 /// The sizes of a batch normalization, of tensors (N, channels, pixels).
@@ -13,6 +11,8 @@ pub struct BatchNorm {
     pub channels: usize,
     /// Numbers of a channel in one image.
     pub pixels: usize,
+    /// Whether a ReLU follows.
+    pub relu: bool,
     /// The instructions to use.
     pub instruction_set: InstructionSet,
 }
@@ -66,14 +66,19 @@ pub struct Normal {
     pub bias: f32,
 }
 
+impl Normal {
+    #[inline(always)]
+    fn of(self, x: f32) -> f32 {
+        (x - self.mean) * self.scale + self.bias
+    }
+}
+
 /// How the gradients of a channel's inputs come from those of its outputs:
 /// `(grad − offset − (x − mean) · slope) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slope {
-    /// The mean that was subtracted.
-    pub mean: f32,
-    /// The weight divided by the standard deviation.
-    pub scale: f32,
+    /// How the outputs came about.
+    pub normal: Normal,
     /// What the outputs' gradients have in common, which moves the mean along.
     pub offset: f32,
     /// What grows with the deviation, which moves the variance along.
@@ -98,7 +103,7 @@ impl BatchNorm {
     }
 
     /// Of each channel the sum of its outputs' gradients, and that of their products with the
-    /// inputs' deviations from `means`.
+    /// inputs' deviations from the mean.
     ///
     /// # Panics
     /// If a length does not fit.
@@ -106,17 +111,20 @@ impl BatchNorm {
         &self,
         input: &[f32],
         grad_output: &[f32],
-        means: &[f32],
+        channels: &[Normal],
     ) -> Vec<[f64; 2]> {
+        let floor = self.floor();
         self.sum_images(
             [input, grad_output],
             #[inline(always)]
             |sums: &mut [[f64; 2]], images| {
                 let [planes, grads] = images.map(|image| image.chunks_exact(self.pixels));
-                let channels = sums.iter_mut().zip(means);
-                for ((sums, mean), (plane, grad)) in channels.zip(planes.zip(grads)) {
-                    sums[0] += f64::from(sum(grad, |grad| grad));
-                    sums[1] += f64::from(sum_pairs(plane, grad, |x, grad| grad * (x - mean)));
+                let channels = sums.iter_mut().zip(channels);
+                for ((sums, normal), (plane, grad)) in channels.zip(planes.zip(grads)) {
+                    let grad_of = |x, grad| if normal.of(x) <= floor { 0.0 } else { grad };
+                    sums[0] += f64::from(sum_pairs(plane, grad, grad_of));
+                    let product = |x, grad| grad_of(x, grad) * (x - normal.mean);
+                    sums[1] += f64::from(sum_pairs(plane, grad, product));
                 }
             },
         )
@@ -127,6 +135,7 @@ impl BatchNorm {
     /// # Panics
     /// If a length does not fit.
     pub fn normalize(&self, input: &[f32], channels: &[Normal], output: &mut [f32]) {
+        let floor = self.floor();
         self.map_images(
             [input],
             channels,
@@ -134,7 +143,8 @@ impl BatchNorm {
             #[inline(always)]
             |channel, [plane], output| {
                 for (output, x) in output.iter_mut().zip(plane) {
-                    *output = (x - channel.mean) * channel.scale + channel.bias;
+                    let number = channel.of(*x);
+                    *output = if number < floor { floor } else { number };
                 }
             },
         );
@@ -152,19 +162,33 @@ impl BatchNorm {
         grad_input: &mut [f32],
     ) {
         let inputs = [input, grad_output];
+        let floor = self.floor();
         self.map_images(
             inputs,
             channels,
             grad_input,
             #[inline(always)]
-            |channel, inputs, out| {
+            |Slope {
+                 normal,
+                 offset,
+                 slope,
+             },
+             inputs,
+             out| {
                 let [plane, grad] = inputs;
                 for (out, (x, grad)) in out.iter_mut().zip(plane.iter().zip(grad)) {
-                    let common = channel.offset + (x - channel.mean) * channel.slope;
-                    *out = (grad - common) * channel.scale;
+                    let grad = if normal.of(*x) <= floor { 0.0 } else { *grad };
+                    let common = offset + (x - normal.mean) * slope;
+                    *out = (grad - common) * normal.scale;
                 }
             },
         );
+    }
+
+    /// What an output is at least; without a ReLU NaN, below which no number is. So NaN itself stays,
+    /// and has a gradient.
+    fn floor(&self) -> f32 {
+        if self.relu { 0.0 } else { f32::NAN }
     }
 
     /// Adds to the sums of every channel what `add` finds in each image; shards of images run side
@@ -186,7 +210,7 @@ impl BatchNorm {
                 #[inline(always)]
                 || {
                     let mut sums = vec![Sum::default(); self.channels];
-                    for image in range {
+                    for image in range.clone() {
                         let image = inputs.map(|input| &input[image * image_len..][..image_len]);
                         add(&mut sums, image);
                     }
@@ -268,18 +292,6 @@ impl Accumulate for [f64; 2] {
     }
 }
 
-/// Plain loops, which the compiler turns into whatever instructions it is given.
-struct Loop<F>(F);
-
-impl<R, F: FnOnce() -> R> WithSimd for Loop<F> {
-    type Output = R;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> R {
-        (self.0)()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,36 +308,37 @@ mod tests {
                 random(images * channels * pixels),
                 random(images * channels * pixels),
             );
-            let passes = |instruction_set| {
+            let passes = |instruction_set, relu| {
                 let kernel = BatchNorm {
                     channels,
                     pixels,
+                    relu,
                     instruction_set,
                 };
                 let statistics = kernel.statistics(&input);
-                let means: Vec<f32> = statistics.iter().map(|x| x.mean as f32).collect();
-                let sums = kernel.gradient_sums(&input, &grads, &means);
-                let normal = |mean: &f32| Normal {
-                    mean: *mean,
+                let normal = |channel: &Statistics| Normal {
+                    mean: channel.mean as f32,
                     scale: 1.5,
                     bias: 0.1,
                 };
-                let slope = |mean: &f32| Slope {
-                    mean: *mean,
-                    scale: 1.5,
+                let normals: Vec<_> = statistics.iter().map(normal).collect();
+                let sums = kernel.gradient_sums(&input, &grads, &normals);
+                let slope = |normal: &Normal| Slope {
+                    normal: *normal,
                     offset: 0.1,
                     slope: 0.3,
                 };
                 let (mut output, mut grad_input) = (vec![9.0; input.len()], vec![9.0; input.len()]);
-                let normals: Vec<_> = means.iter().map(normal).collect();
                 kernel.normalize(&input, &normals, &mut output);
-                let slopes: Vec<_> = means.iter().map(slope).collect();
+                let slopes: Vec<_> = normals.iter().map(slope).collect();
                 kernel.input_gradient(&input, &grads, &slopes, &mut grad_input);
                 (statistics, sums, output, grad_input)
             };
-            let portable = passes(InstructionSet::Portable);
-            for set in InstructionSet::available() {
-                assert_eq!(passes(set), portable, "{set:?}");
+            for relu in [false, true] {
+                let portable = passes(InstructionSet::Portable, relu);
+                for set in InstructionSet::available() {
+                    assert_eq!(passes(set, relu), portable, "{set:?} {relu}");
+                }
             }
         }
     }

@@ -140,6 +140,21 @@ impl InstructionSet {
     }
 }
 
+/// Plain loops, for [`InstructionSet::run`]: the compiler makes them of the instructions it may use.
+///
+/// The closure borrows what it works on. One that consumes something, or that is called through
+/// `FnOnce`, may not be inlined, and is then compiled for any processor.
+pub struct Loop<F>(pub F);
+
+impl<R, F: FnMut() -> R> WithSimd for Loop<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
+    }
+}
+
 /// Numbers that begin at a cache line: a vector of them never lies across two.
 pub struct Aligned {
     numbers: Vec<f32>,

@@ -23,7 +23,8 @@ pub use plan::{OutputShape, Plan, PlanError, PlannedLayer};
 /// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). As a [`Module`] it
 /// evaluates; training goes through [`forward_train`](Self::forward_train). Its parameters
 /// are named after the layers of its [`Plan`], as `conv1.weight`, and have PyTorch's shapes.
-/// Convolution, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`].
+/// Convolution, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`]; batch
+/// normalization and ReLU are computed at once too.
 ///
 /// ```
 /// use candle_core::{Device, Module, Tensor};
@@ -96,7 +97,8 @@ impl Network {
         for step in &self.steps {
             x = match &self.ops[step.clone()] {
                 [Op::Dropout { rate }] => dropout(&x, *rate, &keys(step.start))?,
-                [Op::BatchNorm(layer)] => {
+                [Op::BatchNorm(layer), rest @ ..] => {
+                    let layer = with_relu(layer, rest);
                     let (output, of_batch) = layer.forward_with_stats(&x)?;
                     statistics.push(of_batch);
                     output
@@ -152,6 +154,7 @@ impl Network {
     fn step(&self, layers: &Range<usize>, x: &Tensor) -> Result<Tensor> {
         match &self.ops[layers.clone()] {
             [op] => op.forward(x),
+            [Op::BatchNorm(layer), rest @ ..] => with_relu(layer, rest).forward_t(x, false),
             [Op::Conv(conv), ..] => conv_pool_relu(x, conv.weight(), conv.bias()),
             _ => bail!("layers {layers:?} are not computed at once"),
         }
@@ -217,6 +220,14 @@ impl Op {
     }
 }
 
+/// A batch normalization with what is computed at once with it, if anything is.
+fn with_relu(layer: &BatchNorm, rest: &[Op]) -> BatchNorm {
+    match rest {
+        [] => layer.clone(),
+        _ => layer.with_relu(),
+    }
+}
+
 /// The layers, those together that one op computes.
 fn steps(plan: &Plan) -> Vec<Range<usize>> {
     let layers: Vec<&Layer> = plan.layers().iter().map(|layer| &layer.layer).collect();
@@ -225,6 +236,7 @@ fn steps(plan: &Plan) -> Vec<Range<usize>> {
     while start < layers.len() {
         let count = match layers[start..] {
             [conv, a, b, ..] if keeps_size(conv) && is_pool_relu(a, b) => 3,
+            [Layer::BatchNorm {}, Layer::Relu {}, ..] => 2,
             _ => 1,
         };
         steps.push(start..start + count);

@@ -83,8 +83,10 @@ impl InputGradient {
         grad_output: &[f32],
         grad_input: &mut [f32],
     ) {
-        // A stride beyond the kernel leaves pixels out.
-        grad_input.fill(0.0);
+        if conv.stride > conv.kernel_size {
+            // Some pixels are in no window.
+            grad_input.fill(0.0);
+        }
         let source_len = conv.channels_out * self.plane_len + slack(conv);
         let (mut source, mut sums) = (vec![0.0; source_len], Vec::new());
         let images = grad_output.chunks_exact(conv.out_len());

@@ -291,6 +291,7 @@ mod tests {
                 width,
                 kernel_size: 2,
                 stride: 2,
+                instruction_set: InstructionSet::Portable,
             };
             let pooled = images * channels_out * (height / 2) * (width / 2);
             let input = random(images * channels_in * height * width, 1);
