@@ -8,26 +8,42 @@ use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Images, STOPPED};
-use crate::nn::kernel::simd::{chunk, pool_relu};
+use crate::nn::kernel::simd::{InstructionSet, chunk, pool_relu};
 
-/// Puts the weight (out, in, K, K) into blocks of `lanes` channels: (block, in, K, K, lane), zeros
-/// in the lanes that are left over.
-pub fn pack(conv: &ConvPool, weight: &[f32], lanes: usize) -> Vec<f32> {
-    let taps = conv.taps();
-    let mut pack = vec![0.0; conv.channels_out.div_ceil(lanes) * taps * lanes];
-    for (channel, weights) in weight.chunks_exact(taps).enumerate() {
-        let block = channel / lanes * taps * lanes;
-        for (tap, weight) in weights.iter().enumerate() {
-            pack[block + tap * lanes + channel % lanes] = *weight;
+/// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane), zeros in the lanes that are
+/// left over.
+pub struct Pack {
+    numbers: Vec<f32>,
+    /// Vectors of a block.
+    vectors: usize,
+}
+
+impl Pack {
+    /// The weight of a layer.
+    pub fn new(conv: &ConvPool, weight: &[f32]) -> Self {
+        let (taps, lanes) = (conv.taps(), conv.instruction_set.lanes());
+        // Of 16 registers those that hold one vector of channels need a load for each multiply-add; two
+        // vectors share what is loaded.
+        let vectors = match conv.instruction_set {
+            InstructionSet::Portable | InstructionSet::Avx2 if conv.channels_out > lanes => 2,
+            _ => 1,
+        };
+        let block_lanes = vectors * lanes;
+        let mut numbers = vec![0.0; conv.channels_out.div_ceil(block_lanes) * taps * block_lanes];
+        for (channel, weights) in weight.chunks_exact(taps).enumerate() {
+            let block = channel / block_lanes * taps * block_lanes;
+            for (tap, weight) in weights.iter().enumerate() {
+                numbers[block + tap * block_lanes + channel % block_lanes] = *weight;
+            }
         }
+        Self { numbers, vectors }
     }
-    pack
 }
 
 /// The pass over some images.
 pub struct Shard<'a> {
     pub conv: &'a ConvPool,
-    pub pack: &'a [f32],
+    pub pack: &'a Pack,
     pub bias: &'a [f32],
     pub images: Images<'a>,
 }
@@ -37,56 +53,61 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Four sums for each pooled column, and a register for a weight.
-        if S::REGISTER_COUNT >= 32 {
-            self.run::<S, 7>(simd);
-        } else {
-            self.run::<S, 2>(simd);
+        // Four sums for each pooled column and vector of channels, and registers for weights.
+        match self.pack.vectors {
+            2 => self.run::<S, 1, 2>(simd),
+            _ if S::REGISTER_COUNT >= 32 => self.run::<S, 7, 1>(simd),
+            _ => self.run::<S, 2, 1>(simd),
         }
     }
 }
 
 impl Shard<'_> {
     #[inline(always)]
-    fn run<S: Simd, const COLUMNS: usize>(self, simd: S) {
+    fn run<S: Simd, const COLUMNS: usize, const VECTORS: usize>(self, simd: S) {
         let conv = self.conv;
         let tiles = conv.out_width().div_ceil(COLUMNS);
         let mut padded = Padded::new(conv, tiles * 2 * COLUMNS);
-        // Of one block of channels: a vector for each pooled pixel, row by row with the columns that
+        // Of each vector of channels a vector for each pooled pixel, row by row with the columns that
         // fill up the last tile.
         let width = tiles * COLUMNS;
-        let mut largest = vec![simd.splat_f32s(0.0); conv.out_height() * width];
-        let mut places = vec![simd.splat_u32s(0); conv.out_height() * width];
+        let pixels = conv.out_height() * width;
+        let mut largest = vec![simd.splat_f32s(0.0); VECTORS * pixels];
+        let mut places = vec![simd.splat_u32s(0); VECTORS * pixels];
+        let block_lanes = VECTORS * S::F32_LANES;
         for (image, (output, winners)) in self.images.each(conv) {
             padded.fill(conv, image);
-            for (block, pack) in self
-                .pack
-                .chunks_exact(conv.taps() * S::F32_LANES)
-                .enumerate()
-            {
-                let first = block * S::F32_LANES;
-                let bias = simd.partial_load_f32s(&self.bias[first..]);
-                let largest_tiles = largest.as_chunks_mut::<COLUMNS>().0.iter_mut();
-                let place_tiles = places.as_chunks_mut::<COLUMNS>().0.iter_mut();
-                for (tile, (largest, places)) in largest_tiles.zip(place_tiles).enumerate() {
-                    let at = tile / tiles * 2 * padded.width + tile % tiles * 2 * COLUMNS;
-                    let sums = convolve::<S, COLUMNS>(simd, conv, &padded, at, pack, bias);
-                    (*largest, *places) = pool_relu(simd, sums, STOPPED);
-                }
-                let last = conv.channels_out.min(first + S::F32_LANES);
-                let planes = first * conv.out_pixels()..last * conv.out_pixels();
-                let largest = cast_slice(&largest);
-                transpose(
-                    conv,
-                    width,
-                    largest,
-                    &mut output[planes.clone()],
-                    |number| number,
-                );
-                let places = cast_slice(&places);
-                transpose(conv, width, places, &mut winners[planes], |place: u32| {
-                    place as u8
+            let blocks = self.pack.numbers.chunks_exact(conv.taps() * block_lanes);
+            for (block, pack) in blocks.enumerate() {
+                let first = block * block_lanes;
+                let bias = std::array::from_fn(|i| {
+                    let rest = self.bias.get(first + i * S::F32_LANES..);
+                    simd.partial_load_f32s(rest.unwrap_or_default())
                 });
+                for tile in 0..tiles * conv.out_height() {
+                    let at = tile / tiles * 2 * padded.width + tile % tiles * 2 * COLUMNS;
+                    let sums = convolve::<S, COLUMNS, VECTORS>(simd, conv, &padded, at, pack, bias);
+                    for (i, sums) in sums.into_iter().enumerate() {
+                        let tile = i * pixels + tile * COLUMNS..;
+                        let (tile_largest, tile_places) = pool_relu(simd, sums, STOPPED);
+                        largest[tile.clone()][..COLUMNS].copy_from_slice(&tile_largest);
+                        places[tile][..COLUMNS].copy_from_slice(&tile_places);
+                    }
+                }
+                let vectors = largest
+                    .chunks_exact(pixels)
+                    .zip(places.chunks_exact(pixels));
+                for (i, (largest, places)) in vectors.enumerate() {
+                    let first = (first + i * S::F32_LANES).min(conv.channels_out);
+                    let last = (first + S::F32_LANES).min(conv.channels_out);
+                    let planes = first * conv.out_pixels()..last * conv.out_pixels();
+                    let output = &mut output[planes.clone()];
+                    transpose(conv, width, cast_slice(largest), output, |number| number);
+                    let winners = &mut winners[planes];
+                    transpose(conv, width, cast_slice(places), winners, |place: u32| {
+                        place as u8
+                    });
+                }
             }
         }
     }
@@ -144,22 +165,23 @@ impl Padded {
 }
 
 /// The outputs of the convolution in `COLUMNS` pooling windows side by side, the upper left one at
-/// `at`; a window's numbers are in row-major order.
+/// `at`, for each vector of channels; a window's numbers are in row-major order.
 #[inline(always)]
-fn convolve<S: Simd, const COLUMNS: usize>(
+fn convolve<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
     simd: S,
     conv: &ConvPool,
     padded: &Padded,
     at: usize,
     pack: &[f32],
-    bias: S::f32s,
-) -> [[S::f32s; 4]; COLUMNS] {
-    let mut sums = [[bias; 4]; COLUMNS];
-    let mut weights = S::as_simd_f32s(pack).0.iter();
+    bias: [S::f32s; VECTORS],
+) -> [[[S::f32s; 4]; COLUMNS]; VECTORS] {
+    let mut sums = bias.map(|bias| [[bias; 4]; COLUMNS]);
+    let (weights, _) = S::as_simd_f32s(pack).0.as_chunks::<VECTORS>();
+    let mut weights = weights.iter();
     for channel in 0..conv.channels_in {
         for ky in 0..conv.kernel_size {
             let row = (channel * padded.height + ky) * padded.width + at;
-            for (upper, &weight) in (row..row + conv.kernel_size).zip(&mut weights) {
+            for (upper, weights) in (row..row + conv.kernel_size).zip(&mut weights) {
                 let lower = chunk::<COLUMNS>(&padded.pixels, upper + padded.width);
                 let upper = chunk::<COLUMNS>(&padded.pixels, upper);
                 debug_assert!(upper.is_some() && lower.is_some(), "too little padding");
@@ -171,8 +193,10 @@ fn convolve<S: Simd, const COLUMNS: usize>(
                         .into_iter()
                         .enumerate()
                     {
-                        sums[i][j] =
-                            simd.mul_add_e_f32s(simd.splat_f32s(pixel), weight, sums[i][j]);
+                        let pixel = simd.splat_f32s(pixel);
+                        for v in 0..VECTORS {
+                            sums[v][i][j] = simd.mul_add_e_f32s(pixel, weights[v], sums[v][i][j]);
+                        }
                     }
                 }
             }

@@ -104,7 +104,7 @@ impl ConvPool {
         let lanes = self.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
         if filled(self.channels_out) > filled(self.out_width()) {
-            let pack = forward_channels::pack(self, weight, lanes);
+            let pack = forward_channels::Pack::new(self, weight);
             shard::each(tasks, |images| {
                 let shard = forward_channels::Shard {
                     conv: self,
