@@ -257,6 +257,40 @@ fn names_crate(text: &str, name: &str) -> bool {
     })
 }
 
+/// Files move, and texts that name them stay behind.
+#[test]
+fn files_that_documents_name_are_there() {
+    let mut documents: Vec<_> = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "runs/README.md",
+    ]
+    .map(|name| root().join(name))
+    .into();
+    let pages = fs::read_dir(root().join("docs")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    documents.extend(pages.filter(|path| path.extension().is_some_and(|x| x == "md")));
+    let (mut named, mut missing) = (0, Vec::new());
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        // Outside of blocks, whose fences hold backticks too.
+        let prose = text.split("```").step_by(2);
+        for word in prose.flat_map(backticked) {
+            let folder = word.split('/').next().unwrap();
+            let is_path = ["src", "tests", "benches", "examples", "proto"].contains(&folder);
+            if is_path && word.contains('/') && !word.contains(['*', '<', ' ', '{']) {
+                named += 1;
+                if !root().join(&word).exists() {
+                    missing.push(format!("{}: {word}", document.display()));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "only {named} names were found");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn imports_are_found_in_every_form() {
     let cases: [(&str, &str, &[&str]); 10] = [
