@@ -114,7 +114,7 @@ interop: .venv-torch ## train a little, and compare our logits with PyTorch's
 	cargo run --release --locked --example logits -- $(INTEROP_RUN)/weights.safetensors \
 		| .venv-torch/bin/python tests/interop/logits.py $(INTEROP_RUN)/weights.safetensors
 
-recipes: build .venv-torch ## what both recipes reach, the article's beside PyTorch (about 10 min; RECIPES=options)
+recipes: build .venv-torch ## what the recipes reach, the article's beside PyTorch (about 45 min; RECIPES="--only sprint")
 	cargo build --release --locked --example initial_weights
 	.venv-torch/bin/python benches/recipes/recipes.py target/release/cnn-tb \
 		target/release/examples/initial_weights $(RECIPES)

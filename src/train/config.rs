@@ -207,8 +207,11 @@ pub enum Preset {
     Default,
     /// The article's own: Adam at 1e-4, 100 epochs, its initial weights.
     Article,
-    /// The shortest way to 99 %: two epochs of small batches with a high learning rate.
+    /// The shortest way to 99 %: one epoch, on a network as small as the article's with batch
+    /// normalisation.
     Sprint,
+    /// 99.6 % in minutes: a larger network, and images that are moved, turned and scaled.
+    Deep,
 }
 
 impl Preset {
@@ -246,11 +249,21 @@ impl Preset {
                 ..Config::default()
             },
             Preset::Sprint => Config {
-                epochs: 2,
-                batch_size: 50,
-                learning_rate: 0.012,
+                network: Some(NamedNetwork::Sprint),
+                epochs: 1,
+                batch_size: 64,
+                learning_rate: 0.022,
                 optimizer: OptimizerKind::Adamw,
-                weight_decay: Some(0.05),
+                weight_decay: Some(0.03),
+                ..Config::default()
+            },
+            Preset::Deep => Config {
+                network: Some(NamedNetwork::Deep),
+                epochs: 16,
+                learning_rate: 0.004,
+                shift: 2,
+                rotation: 10.0,
+                scaling: 0.1,
                 ..Config::default()
             },
         }
@@ -556,6 +569,7 @@ mod tests {
             Preset::Default.config(),
             Preset::Article.config(),
             Preset::Sprint.config(),
+            Preset::Deep.config(),
             other,
             rest,
         ] {
