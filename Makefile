@@ -32,7 +32,7 @@ build: ## build the program as users run it
 tensorboard: .venv ## open the pinned stock TensorBoard on LOGDIR (runs)
 	$(TENSORBOARD) --logdir $(LOGDIR)
 
-check: crates ## hold formatting, lints, docs and generated code to the standard
+check: crates ## hold formatting, lints and docs to the standard
 	cargo fmt --all --check
 	$(CLIPPY) -- -D warnings
 	$(CLIPPY) --features download -- -D warnings
@@ -40,7 +40,6 @@ check: crates ## hold formatting, lints, docs and generated code to the standard
 	$(CLIPPY) --no-default-features --features cli -- -D warnings
 	$(CLIPPY) --no-default-features --features candle -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-	cargo test --locked --no-default-features --test proto_fresh
 
 crates: ## count the crates of the logger alone
 	@direct=$$(cargo tree --locked -p cnn-tb --no-default-features -e normal --depth 1 --prefix none | tail -n +2 | wc -l); \

@@ -261,6 +261,8 @@ impl Preset {
                 network: Some(NamedNetwork::Deep),
                 epochs: 16,
                 learning_rate: 0.004,
+                optimizer: OptimizerKind::Adamw,
+                weight_decay: Some(0.1),
                 shift: 2,
                 rotation: 10.0,
                 scaling: 0.1,

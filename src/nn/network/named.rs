@@ -28,8 +28,9 @@ pub enum NamedNetwork {
     /// The fewest layers that learn nearly all in one epoch: the article's with a smaller second kernel,
     /// and batch normalization.
     Sprint,
-    /// Three 3×3 convolutions with batch normalisation, and dropout before the fully connected
-    /// layers: better than the other two, at 28 times the work of the article's.
+    /// Four 3×3 convolutions and two fully connected layers with batch normalization and a little
+    /// dropout: better than the others, at 19 times the work of the article's. Where it pools, it pools
+    /// first: that is one op with convolution and ReLU, and three quarters less to normalize.
     Deep,
 }
 
@@ -116,18 +117,21 @@ fn deep() -> Vec<Layer> {
         Layer::BatchNorm {},
         Layer::Relu {},
         Layer::conv(32, 3),
-        Layer::BatchNorm {},
-        Layer::Relu {},
         Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::BatchNorm {},
+        Layer::conv(64, 3),
+        Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::BatchNorm {},
         Layer::conv(64, 3),
         Layer::BatchNorm {},
         Layer::Relu {},
-        Layer::max_pool(2),
-        Layer::Dropout { rate: 0.25 },
+        Layer::Dropout { rate: 0.1 },
         Layer::linear(128),
         Layer::BatchNorm {},
         Layer::Relu {},
-        Layer::Dropout { rate: 0.5 },
+        Layer::Dropout { rate: 0.3 },
         Layer::classes(),
     ]
 }
