@@ -48,8 +48,6 @@ pub enum NetworkName {
     Article,
     /// LeNet-5 of 1998, with ReLU and max-pooling
     Lenet5,
-    /// The article's with a smaller second kernel and batch normalisation: learns fastest
-    Sprint,
     /// Four convolutions with batch normalisation, and dropout: the most accurate
     Deep,
 }
@@ -60,7 +58,6 @@ impl NetworkName {
         match self {
             NetworkName::Article => NamedNetwork::Article,
             NetworkName::Lenet5 => NamedNetwork::Lenet5,
-            NetworkName::Sprint => NamedNetwork::Sprint,
             NetworkName::Deep => NamedNetwork::Deep,
         }
     }

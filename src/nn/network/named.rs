@@ -25,9 +25,6 @@ pub enum NamedNetwork {
     /// Recognition", 1998) as it is usually written today: ReLU for the sigmoid, max-pooling for the
     /// trained averages, every map joined with every other.
     Lenet5,
-    /// The fewest layers that learn nearly all in one epoch: the article's with a smaller second kernel,
-    /// and batch normalization.
-    Sprint,
     /// Four 3×3 convolutions and two fully connected layers with batch normalization and a little
     /// dropout: better than the others, at 19 times the work of the article's. Where it pools, it pools
     /// first: that is one op with convolution and ReLU, and three quarters less to normalize.
@@ -36,14 +33,13 @@ pub enum NamedNetwork {
 
 impl NamedNetwork {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Article, Self::Lenet5, Self::Sprint, Self::Deep];
+    pub const ALL: [Self; 3] = [Self::Article, Self::Lenet5, Self::Deep];
 
     /// As in `config.toml` and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             NamedNetwork::Article => "article",
             NamedNetwork::Lenet5 => "lenet5",
-            NamedNetwork::Sprint => "sprint",
             NamedNetwork::Deep => "deep",
         }
     }
@@ -53,7 +49,6 @@ impl NamedNetwork {
         match self {
             NamedNetwork::Article => article(),
             NamedNetwork::Lenet5 => lenet5(),
-            NamedNetwork::Sprint => sprint(),
             NamedNetwork::Deep => deep(),
         }
     }
@@ -89,23 +84,6 @@ fn lenet5() -> Vec<Layer> {
         Layer::linear(120),
         Layer::Relu {},
         Layer::linear(84),
-        Layer::Relu {},
-        Layer::classes(),
-    ]
-}
-
-fn sprint() -> Vec<Layer> {
-    vec![
-        Layer::conv(6, 5),
-        Layer::max_pool(2),
-        Layer::Relu {},
-        Layer::BatchNorm {},
-        Layer::conv(16, 3),
-        Layer::max_pool(2),
-        Layer::Relu {},
-        Layer::BatchNorm {},
-        Layer::linear(128),
-        Layer::BatchNorm {},
         Layer::Relu {},
         Layer::classes(),
     ]
