@@ -209,7 +209,7 @@ pub enum Preset {
     Article,
     /// The shortest way to 99 %: two epochs of small batches with a high learning rate.
     Sprint,
-    /// 99.6 % in minutes: a larger network, and images that are moved, turned and scaled.
+    /// The most accurate, in minutes: a larger network, on images that are moved, turned and scaled.
     Deep,
 }
 

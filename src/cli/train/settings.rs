@@ -97,7 +97,7 @@ enum PresetName {
     Article,
     /// The shortest way to 99 %: two epochs
     Sprint,
-    /// 99.6 % in minutes: the network deep, on images that are moved, turned and scaled
+    /// The most accurate, in minutes: the network deep, on images that are moved, turned and scaled
     Deep,
 }
 
