@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use pulp::bytemuck::cast_slice;
 use pulp::{Scalar, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
@@ -199,14 +198,13 @@ impl Aligned {
     }
 }
 
-/// `N` pairs of numbers from `at` on; `None` if there are fewer.
+/// `N` elements from `at` on; `None` if there are fewer.
 ///
 /// Kernels leave their loop for `None`, which never comes, instead of panicking: a loop that can
 /// panic has to keep its sums in memory, not in registers.
 #[inline(always)]
-pub fn chunk<const N: usize>(numbers: &[f32], at: usize) -> Option<&[[f32; 2]; N]> {
-    let numbers = numbers.get(at..)?.get(..2 * N)?;
-    cast_slice::<f32, [f32; 2]>(numbers).first_chunk()
+pub fn chunk<T, const N: usize>(elements: &[T], at: usize) -> Option<&[T; N]> {
+    elements.get(at..)?.first_chunk()
 }
 
 /// The vector from `at` on; `None` if there are fewer numbers than it holds.
@@ -234,31 +232,20 @@ pub fn store_u32s<S: Simd>(simd: S, to: &mut [u32], count: usize, vector: S::u32
     }
 }
 
-/// Lane by lane the largest of each window's four numbers or 0, and which it was: the first among
-/// equal ones, `stopped` for 0. A NaN wins over every number and goes through.
+/// Lane by lane the largest of a window's four numbers or 0, and which it was: the first among equal
+/// ones, `stopped` for 0. A NaN wins over every number and goes through.
 #[inline(always)]
-pub fn pool_relu<S: Simd, const N: usize>(
-    simd: S,
-    windows: [[S::f32s; 4]; N],
-    stopped: u8,
-) -> ([S::f32s; N], [S::u32s; N]) {
-    // Plain loops over all of the arrays: the compiler keeps an array in registers only if it
-    // knows every index into it.
+pub fn pool_relu<S: Simd>(simd: S, window: [S::f32s; 4], stopped: u8) -> (S::f32s, S::u32s) {
     let zero = simd.splat_f32s(0.0);
-    let (mut largest, mut winner) = ([zero; N], [simd.splat_u32s(0); N]);
-    for i in 0..N {
-        largest[i] = windows[i][0];
-        for j in 1..4 {
-            let number = windows[i][j];
-            let not_above = simd.less_than_or_equal_f32s(number, largest[i]);
-            let is_number = simd.equal_f32s(largest[i], largest[i]);
-            let wins = simd.and_m32s(simd.not_m32s(not_above), is_number);
-            largest[i] = simd.select_f32s(wins, number, largest[i]);
-            winner[i] = simd.select_u32s(wins, simd.splat_u32s(j as u32), winner[i]);
-        }
-        let stops = simd.less_than_or_equal_f32s(largest[i], zero);
-        largest[i] = simd.select_f32s(stops, zero, largest[i]);
-        winner[i] = simd.select_u32s(stops, simd.splat_u32s(u32::from(stopped)), winner[i]);
+    let (mut largest, mut winner) = (window[0], simd.splat_u32s(0));
+    for i in 1..4 {
+        let not_above = simd.less_than_or_equal_f32s(window[i], largest);
+        let is_number = simd.equal_f32s(largest, largest);
+        let wins = simd.and_m32s(simd.not_m32s(not_above), is_number);
+        largest = simd.select_f32s(wins, window[i], largest);
+        winner = simd.select_u32s(wins, simd.splat_u32s(i as u32), winner);
     }
-    (largest, winner)
+    let stops = simd.less_than_or_equal_f32s(largest, zero);
+    let winner = simd.select_u32s(stops, simd.splat_u32s(u32::from(stopped)), winner);
+    (simd.select_f32s(stops, zero, largest), winner)
 }

@@ -142,17 +142,17 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        // As many vectors of a frame's row at a time as there are, and as many rows as registers
-        // hold.
-        match self.frames.row {
-            3 if S::REGISTER_COUNT >= 32 && self.frames.conv.kernel_size == 5 => {
-                self.run::<S, 3, 5, 6>(simd)
-            }
-            row if row % 6 == 0 => self.run::<S, 6, 1, 1>(simd),
-            row if row % 4 == 0 => self.run::<S, 4, 1, 1>(simd),
-            row if row % 3 == 0 => self.run::<S, 3, 1, 1>(simd),
-            row if row % 2 == 0 => self.run::<S, 2, 1, 1>(simd),
-            _ => self.run::<S, 1, 1, 1>(simd),
+        // Tiles of the weight's gradient, and of the input's, that registers hold: vectors of a frame's
+        // row, and rows.
+        match (self.frames.row, self.frames.conv.kernel_size) {
+            (3, 5) if S::REGISTER_COUNT >= 32 => self.run::<S, 3, 5, 3, 6>(simd),
+            (row, 5) if row % 6 == 0 => self.run::<S, 3, 5, 6, 2>(simd),
+            (row, 3) if row % 4 == 0 => self.run::<S, 4, 3, 4, 2>(simd),
+            (row, _) if row % 6 == 0 => self.run::<S, 6, 1, 6, 2>(simd),
+            (row, _) if row % 4 == 0 => self.run::<S, 4, 1, 4, 2>(simd),
+            (row, _) if row % 3 == 0 => self.run::<S, 3, 1, 3, 2>(simd),
+            (row, _) if row % 2 == 0 => self.run::<S, 2, 1, 2, 2>(simd),
+            _ => self.run::<S, 1, 1, 1, 2>(simd),
         }
     }
 }
@@ -177,7 +177,7 @@ struct Winners {
 
 impl Shard<'_> {
     #[inline(always)]
-    fn run<S: Simd, const N: usize, const R: usize, const R1: usize>(
+    fn run<S: Simd, const N: usize, const R: usize, const N1: usize, const R1: usize>(
         mut self,
         simd: S,
     ) -> (Vec<f32>, Vec<f32>) {
@@ -210,7 +210,7 @@ impl Shard<'_> {
             if let Some(grad_input) = &mut self.grad_input {
                 let at = i * conv.image_len();
                 let image = &mut grad_input[at..at + conv.image_len()];
-                frames.add_weights::<S, N, R1>(
+                frames.add_weights::<S, N1, R1>(
                     simd,
                     &winners,
                     weight,

@@ -4,14 +4,12 @@
 //! pooling window, with the gradients of those that lost set to 0, than the winners one by one: a
 //! vector then holds a row of windows, as in the forward pass.
 
-use std::ops::Range;
-
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::forward_rows::Planes;
+use super::forward_rows::Rows;
 use super::{ConvPool, Layer, STOPPED};
-use crate::nn::kernel::simd::{Aligned, load};
+use crate::nn::kernel::simd::{Aligned, chunk, load};
 
 /// Some images of a batch. Gives the gradients of the weight (out, in, K, K) and of the bias, a
 /// vector for each number: [`add_lanes`] makes one of them.
@@ -26,19 +24,22 @@ impl WithSimd for Shard<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         match self.conv.kernel_size {
-            size if size % 5 == 0 => self.run::<S, 5, 3>(simd),
-            size if size % 3 == 0 => self.run::<S, 3, 2>(simd),
-            _ => self.run::<S, 1, 1>(simd),
+            size if size % 5 == 0 => self.run::<S, 5, 6>(simd),
+            size if size % 3 == 0 => self.run::<S, 3, 4>(simd),
+            _ => self.run::<S, 1, 2>(simd),
         }
     }
 }
 
 impl Shard<'_> {
     #[inline(always)]
-    fn run<S: Simd, const TAPS: usize, const HALF: usize>(self, simd: S) -> (Vec<f32>, Vec<f32>) {
+    fn run<S: Simd, const TAPS: usize, const COLUMNS: usize>(
+        self,
+        simd: S,
+    ) -> (Vec<f32>, Vec<f32>) {
         let conv = self.conv;
-        let mut planes = Planes::new(conv, S::F32_LANES);
-        let mut gates = Gates::new(conv, &planes, S::F32_LANES);
+        let mut rows = Rows::new(conv, S::F32_LANES);
+        let mut gates = Gates::new(conv, S::F32_LANES);
         let count = conv.channels_out * conv.taps();
         let mut sums = Aligned::zeros(count * S::F32_LANES);
         let mut grad_bias = Aligned::zeros(conv.channels_out * S::F32_LANES);
@@ -48,17 +49,14 @@ impl Shard<'_> {
             let grads = &self.layer.grad_output[out];
             // Without a way out, so that it goes vector by vector.
             let is_finite = grads.iter().fold(true, |all, grad| all & grad.is_finite());
-            planes.fill(conv, image, is_finite);
+            rows.fill::<S>(conv, image, is_finite);
             for (channel, grads) in grads.chunks_exact(conv.out_pixels()).enumerate() {
                 let grad_bias = &mut grad_bias.vectors_mut::<S>()[channel];
                 *grad_bias = gates.fill::<S>(simd, channel * conv.out_pixels(), grads, *grad_bias);
                 let sums = &mut sums.vectors_mut::<S>()[channel * conv.taps()..][..conv.taps()];
-                let taps = planes.taps.as_chunks::<TAPS>().0;
                 for (i, sums) in sums.as_chunks_mut::<TAPS>().0.iter_mut().enumerate() {
-                    let row = i * TAPS / conv.kernel_size;
-                    let (from, ky) = (row / conv.kernel_size, row % conv.kernel_size);
-                    let rows = planes.pooled_rows(from, ky, conv.out_height());
-                    gates.add::<S, TAPS, HALF>(simd, &planes, rows, &taps[i][0], sums);
+                    let tap = (i * TAPS / conv.kernel_size, i * TAPS % conv.kernel_size);
+                    gates.add::<S, TAPS, COLUMNS>(simd, &rows, tap, sums);
                 }
             }
         }
@@ -78,8 +76,8 @@ pub fn add_lanes(conv: &ConvPool, sums: &[f32]) -> Vec<f32> {
 /// The gradients of one channel, by the place of the winner in its window.
 struct Gates {
     tiles: Vec<Tile>,
-    /// Tiles of a row of the pooled image.
-    row: usize,
+    /// Rows of the pooled image: all those of a tile's column come first, then the next column's.
+    height: usize,
     /// The winner bytes of an image, and some more for the last vector to read.
     winners: Vec<u8>,
     /// What is added to the winner bytes of a vector: nothing, or to those beyond a row, that they
@@ -95,20 +93,17 @@ struct Tile {
     plane: usize,
     /// Whether it goes beyond the row.
     goes_beyond: bool,
-    /// Where its windows begin in the planes.
-    windows: usize,
 }
 
 impl Gates {
-    fn new(conv: &ConvPool, planes: &Planes, lanes: usize) -> Self {
+    fn new(conv: &ConvPool, lanes: usize) -> Self {
         let width = conv.out_width();
         let tile = |y, x| Tile {
             plane: y * width + x,
             goes_beyond: x + lanes > width,
-            windows: planes.windows(y, x),
         };
-        let row = |y| (0..width).step_by(lanes).map(move |x| tile(y, x));
-        let tiles: Vec<_> = (0..conv.out_height()).flat_map(row).collect();
+        let column = |x| (0..conv.out_height()).map(move |y| tile(y, x));
+        let tiles: Vec<_> = (0..width).step_by(lanes).flat_map(column).collect();
         let beyond = |lane| {
             if lane < width % lanes {
                 0.0
@@ -120,7 +115,7 @@ impl Gates {
             winners: vec![STOPPED; conv.out_len() + lanes],
             beyond: [vec![0.0; lanes], (0..lanes).map(beyond).collect()],
             grads: Aligned::zeros(4 * lanes * tiles.len()),
-            row: width.div_ceil(lanes),
+            height: conv.out_height(),
             tiles,
         }
     }
@@ -157,37 +152,45 @@ impl Gates {
         sum
     }
 
-    /// Adds the products of the gradients in some rows of the pooled image with the pixels of `TAPS`
-    /// taps side by side, the first of which is `tap`; of each half row they take `HALF` vectors.
+    /// Adds the products of the gradients with the pixels of `TAPS` taps side by side, the first of
+    /// which is in some row of (in, K) and some column; they take `COLUMNS` columns, one more.
     #[inline(always)]
-    fn add<S: Simd, const TAPS: usize, const HALF: usize>(
+    fn add<S: Simd, const TAPS: usize, const COLUMNS: usize>(
         &self,
         simd: S,
-        planes: &Planes,
-        rows: Range<usize>,
-        tap: &[usize; 4],
+        rows: &Rows,
+        (row, column): (usize, usize),
         sums: &mut [S::f32s; TAPS],
     ) {
         // Two sums a tap, since each multiply-add waits for the one before.
-        let mut pairs = [[simd.splat_f32s(0.0); 2]; TAPS];
+        let mut halves = [[simd.splat_f32s(0.0); 2]; TAPS];
         let gates = self.grads.vectors::<S>().as_chunks::<4>().0;
-        let tiles = rows.start * self.row..rows.end * self.row;
-        for (gates, tile) in gates[tiles.clone()].iter().zip(&self.tiles[tiles]) {
-            let Some(rows) = planes.run::<S, HALF>(simd, tap, tile.windows) else {
-                break;
-            };
-            for dy in 0..2 {
-                for i in 0..TAPS {
-                    for dx in 0..2 {
-                        let pixels = rows[2 * dy + (i + dx) % 2][(i + dx) / 2];
-                        let gate = gates[2 * dy + dx];
-                        pairs[i][dy] = simd.mul_add_e_f32s(gate, pixels, pairs[i][dy]);
+        let (channel, ky) = (row / rows.kernel_size(), row % rows.kernel_size());
+        let drawn = rows.pooled_rows(channel, ky, self.height);
+        for (tile, gates) in gates.chunks_exact(self.height).enumerate() {
+            for y in drawn.clone() {
+                let pair = rows.pair::<S>(channel, tile, 2 * y + ky);
+                let (Some([upper, lower]), Some(gates)) = (pair, gates.get(y)) else {
+                    break;
+                };
+                let (Some(upper), Some(lower)) = (
+                    chunk::<_, COLUMNS>(upper, column),
+                    chunk::<_, COLUMNS>(lower, column),
+                ) else {
+                    break;
+                };
+                for (dy, row) in [upper, lower].into_iter().enumerate() {
+                    for i in 0..TAPS {
+                        for dx in 0..2 {
+                            let gate = gates[2 * dy + dx];
+                            halves[i][dy] = simd.mul_add_e_f32s(gate, row[i + dx], halves[i][dy]);
+                        }
                     }
                 }
             }
         }
         for i in 0..TAPS {
-            sums[i] = simd.add_f32s(sums[i], simd.add_f32s(pairs[i][0], pairs[i][1]));
+            sums[i] = simd.add_f32s(sums[i], simd.add_f32s(halves[i][0], halves[i][1]));
         }
     }
 }

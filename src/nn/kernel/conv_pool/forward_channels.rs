@@ -1,8 +1,8 @@
 //! The forward pass with output channels side by side in a vector: for layers with many.
 //!
-//! Two rows of convolution outputs stay in registers, one vector for each pixel; every
-//! multiply-add takes one number of the input for all channels. The two rows are then pooled where
-//! they are.
+//! The sums of some columns of two rows stay in registers, a vector of channels for each pixel; every
+//! multiply-add takes one number of the input for all channels of a vector. Two whole rows are then
+//! pooled.
 
 use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
@@ -53,11 +53,12 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Four sums for each pooled column and vector of channels, and registers for weights.
+        // Two sums for each column and vector of channels, and registers for weights and a pixel. Fewer
+        // than 8 sums would wait for each other.
         match self.pack.vectors {
-            2 => self.run::<S, 1, 2>(simd),
-            _ if S::REGISTER_COUNT >= 32 => self.run::<S, 7, 1>(simd),
-            _ => self.run::<S, 2, 1>(simd),
+            2 => self.run::<S, 3, 2>(simd),
+            _ if S::REGISTER_COUNT >= 32 => self.run::<S, 14, 1>(simd),
+            _ => self.run::<S, 6, 1>(simd),
         }
     }
 }
@@ -66,71 +67,77 @@ impl Shard<'_> {
     #[inline(always)]
     fn run<S: Simd, const COLUMNS: usize, const VECTORS: usize>(self, simd: S) {
         let conv = self.conv;
-        let tiles = conv.out_width().div_ceil(COLUMNS);
-        let mut padded = Padded::new(conv, tiles * 2 * COLUMNS);
-        // Of each vector of channels a vector for each pooled pixel, row by row with the columns that
-        // fill up the last tile.
-        let width = tiles * COLUMNS;
-        let pixels = conv.out_height() * width;
-        let mut largest = vec![simd.splat_f32s(0.0); VECTORS * pixels];
-        let mut places = vec![simd.splat_u32s(0); VECTORS * pixels];
-        let block_lanes = VECTORS * S::F32_LANES;
+        let mut padded = Padded::new(conv, (2 * conv.out_width()).next_multiple_of(COLUMNS));
+        let zeros = [simd.splat_f32s(0.0); COLUMNS];
+        let mut rows = vec![zeros; VECTORS * 2 * padded.columns / COLUMNS];
+        let mut largest = vec![simd.splat_f32s(0.0); VECTORS * conv.out_pixels()];
+        let mut places = vec![simd.splat_u32s(0); VECTORS * conv.out_pixels()];
+        let lanes = VECTORS * S::F32_LANES;
         for (image, (output, winners)) in self.images.each(conv) {
             padded.fill(conv, image);
-            let blocks = self.pack.numbers.chunks_exact(conv.taps() * block_lanes);
-            for (block, pack) in blocks.enumerate() {
-                let first = block * block_lanes;
-                let bias = std::array::from_fn(|i| {
-                    let rest = self.bias.get(first + i * S::F32_LANES..);
+            let blocks = self.pack.numbers.chunks_exact(conv.taps() * lanes);
+            let outputs = output.chunks_mut(lanes * conv.out_pixels());
+            let outputs = outputs.zip(winners.chunks_mut(lanes * conv.out_pixels()));
+            for ((pack, bias), (output, winners)) in
+                blocks.zip(self.bias.chunks(lanes)).zip(outputs)
+            {
+                let bias = std::array::from_fn(|v| {
+                    let rest = bias.get(v * S::F32_LANES..);
                     simd.partial_load_f32s(rest.unwrap_or_default())
                 });
-                for tile in 0..tiles * conv.out_height() {
-                    let at = tile / tiles * 2 * padded.width + tile % tiles * 2 * COLUMNS;
-                    let sums = convolve::<S, COLUMNS, VECTORS>(simd, conv, &padded, at, pack, bias);
-                    for (i, sums) in sums.into_iter().enumerate() {
-                        let tile = i * pixels + tile * COLUMNS..;
-                        let (tile_largest, tile_places) = pool_relu(simd, sums, STOPPED);
-                        largest[tile.clone()][..COLUMNS].copy_from_slice(&tile_largest);
-                        places[tile][..COLUMNS].copy_from_slice(&tile_places);
-                    }
+                for y in 0..conv.out_height() {
+                    padded.convolve::<S, COLUMNS, VECTORS>(simd, y, pack, bias, &mut rows);
+                    let rows = rows.as_flattened();
+                    pool(simd, conv, y, rows, (&mut largest, &mut places));
                 }
-                let vectors = largest
-                    .chunks_exact(pixels)
-                    .zip(places.chunks_exact(pixels));
-                for (i, (largest, places)) in vectors.enumerate() {
-                    let first = (first + i * S::F32_LANES).min(conv.channels_out);
-                    let last = (first + S::F32_LANES).min(conv.channels_out);
-                    let planes = first * conv.out_pixels()..last * conv.out_pixels();
-                    let output = &mut output[planes.clone()];
-                    transpose(conv, width, cast_slice(largest), output, |number| number);
-                    let winners = &mut winners[planes];
-                    transpose(conv, width, cast_slice(places), winners, |place: u32| {
-                        place as u8
-                    });
-                }
+                transpose(conv, cast_slice(&largest), output, |number: f32| number);
+                transpose(conv, cast_slice(&places), winners, |place: u32| place as u8);
             }
         }
     }
 }
 
-/// From a vector of channels for each pixel, in rows of `width` of them, to a plane for each channel.
+/// Pools two rows of each vector of channels, which give row `y` of the output.
+#[inline(always)]
+fn pool<S: Simd>(
+    simd: S,
+    conv: &ConvPool,
+    y: usize,
+    rows: &[S::f32s],
+    (largest, places): (&mut [S::f32s], &mut [S::u32s]),
+) {
+    let width = conv.out_width();
+    let vectors = largest.len() / conv.out_pixels();
+    for (v, rows) in rows.chunks_exact(rows.len() / vectors).enumerate() {
+        let (upper, lower) = rows.split_at(rows.len() / 2);
+        let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
+        let windows = upper.iter().zip(lower);
+        let row = v * conv.out_pixels() + y * width..;
+        let outputs = largest[row.clone()][..width]
+            .iter_mut()
+            .zip(&mut places[row]);
+        for ((upper, lower), (largest, place)) in windows.zip(outputs) {
+            let window = [upper[0], upper[1], lower[0], lower[1]];
+            (*largest, *place) = pool_relu(simd, window, STOPPED);
+        }
+    }
+}
+
+/// From vectors of channels for each pixel, one vector's pixels after the other's, to a plane for each
+/// channel.
 #[inline(always)]
 fn transpose<From: Copy, To>(
     conv: &ConvPool,
-    width: usize,
     pixels: &[From],
     planes: &mut [To],
     to: impl Fn(From) -> To,
 ) {
-    let lanes = pixels.len() / (conv.out_height() * width);
+    let lanes = conv.instruction_set.lanes();
     for (channel, plane) in planes.chunks_exact_mut(conv.out_pixels()).enumerate() {
-        let rows = pixels.chunks_exact(width * lanes);
-        for (row, plane) in rows.zip(plane.chunks_exact_mut(conv.out_width())) {
-            let row = row[channel..].iter().step_by(lanes);
-            plane
-                .iter_mut()
-                .zip(row)
-                .for_each(|(plane, pixel)| *plane = to(*pixel));
+        let first = channel / lanes * lanes * conv.out_pixels() + channel % lanes;
+        let pixels = pixels[first..].iter().step_by(lanes);
+        for (plane, pixel) in plane.iter_mut().zip(pixels) {
+            *plane = to(*pixel);
         }
     }
 }
@@ -140,16 +147,26 @@ struct Padded {
     pixels: Vec<f32>,
     width: usize,
     height: usize,
+    kernel_size: usize,
+    /// Columns of the convolution's output, with those that fill up the last tile.
+    columns: usize,
+    /// For each row of the kernel (in, K) where the pixels are that it takes for the first output.
+    rows: Vec<usize>,
 }
 
 impl Padded {
     fn new(conv: &ConvPool, columns: usize) -> Self {
         let width = (columns + conv.kernel_size - 1).max(conv.width + conv.padding());
         let height = conv.height + conv.kernel_size - 1;
+        let rows =
+            |channel: usize| (0..conv.kernel_size).map(move |ky| (channel * height + ky) * width);
         Self {
+            rows: (0..conv.channels_in).flat_map(rows).collect(),
             pixels: vec![0.0; conv.channels_in * width * height],
             width,
             height,
+            kernel_size: conv.kernel_size,
+            columns,
         }
     }
 
@@ -162,45 +179,66 @@ impl Padded {
             }
         }
     }
-}
 
-/// The outputs of the convolution in `COLUMNS` pooling windows side by side, the upper left one at
-/// `at`, for each vector of channels; a window's numbers are in row-major order.
-#[inline(always)]
-fn convolve<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
-    simd: S,
-    conv: &ConvPool,
-    padded: &Padded,
-    at: usize,
-    pack: &[f32],
-    bias: [S::f32s; VECTORS],
-) -> [[[S::f32s; 4]; COLUMNS]; VECTORS] {
-    let mut sums = bias.map(|bias| [[bias; 4]; COLUMNS]);
-    let (weights, _) = S::as_simd_f32s(pack).0.as_chunks::<VECTORS>();
-    let mut weights = weights.iter();
-    for channel in 0..conv.channels_in {
-        for ky in 0..conv.kernel_size {
-            let row = (channel * padded.height + ky) * padded.width + at;
-            for (upper, weights) in (row..row + conv.kernel_size).zip(&mut weights) {
-                let lower = chunk::<COLUMNS>(&padded.pixels, upper + padded.width);
-                let upper = chunk::<COLUMNS>(&padded.pixels, upper);
-                debug_assert!(upper.is_some() && lower.is_some(), "too little padding");
-                let (Some(upper), Some(lower)) = (upper, lower) else {
-                    return sums;
-                };
-                for i in 0..COLUMNS {
-                    for (j, pixel) in [upper[i][0], upper[i][1], lower[i][0], lower[i][1]]
-                        .into_iter()
-                        .enumerate()
-                    {
-                        let pixel = simd.splat_f32s(pixel);
-                        for v in 0..VECTORS {
-                            sums[v][i][j] = simd.mul_add_e_f32s(pixel, weights[v], sums[v][i][j]);
-                        }
-                    }
+    /// The two rows of the convolution that give row `y` of the output: `rows` has them for one vector
+    /// of channels after the other.
+    #[inline(always)]
+    fn convolve<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        y: usize,
+        pack: &[f32],
+        bias: [S::f32s; VECTORS],
+        rows: &mut [[S::f32s; COLUMNS]],
+    ) {
+        let tiles = self.columns / COLUMNS;
+        for tile in 0..tiles {
+            let at = 2 * y * self.width + tile * COLUMNS;
+            let sums = self.convolve_tile::<S, COLUMNS, VECTORS>(simd, at, pack, bias);
+            for v in 0..VECTORS {
+                for dy in 0..2 {
+                    rows[(2 * v + dy) * tiles + tile] = sums[v][dy];
                 }
             }
         }
     }
-    sums
+
+    /// The outputs of the convolution in `COLUMNS` columns of two rows, the first one at `at`, for each
+    /// vector of channels.
+    #[inline(always)]
+    fn convolve_tile<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        at: usize,
+        pack: &[f32],
+        bias: [S::f32s; VECTORS],
+    ) -> [[[S::f32s; COLUMNS]; 2]; VECTORS] {
+        let mut sums = bias.map(|bias| [[bias; COLUMNS]; 2]);
+        let (weights, _) = S::as_simd_f32s(pack).0.as_chunks::<VECTORS>();
+        let weights = weights.chunks_exact(self.kernel_size);
+        for (row, weights) in self.rows.iter().zip(weights) {
+            let upper = self.pixels.get(at + row..).unwrap_or_default();
+            let lower = upper.get(self.width..).unwrap_or_default();
+            debug_assert!(
+                lower.len() >= weights.len() + COLUMNS - 1,
+                "too little padding"
+            );
+            let pixels = upper.windows(COLUMNS).zip(lower.windows(COLUMNS));
+            for ((upper, lower), weights) in pixels.zip(weights) {
+                // Never comes, and is no panic: see `chunk`.
+                let upper = chunk::<_, COLUMNS>(upper, 0);
+                let (Some(upper), Some(lower)) = (upper, chunk::<_, COLUMNS>(lower, 0)) else {
+                    return sums;
+                };
+                for x in 0..COLUMNS {
+                    let (upper, lower) = (simd.splat_f32s(upper[x]), simd.splat_f32s(lower[x]));
+                    for v in 0..VECTORS {
+                        sums[v][0][x] = simd.mul_add_e_f32s(upper, weights[v], sums[v][0][x]);
+                        sums[v][1][x] = simd.mul_add_e_f32s(lower, weights[v], sums[v][1][x]);
+                    }
+                }
+            }
+        }
+        sums
+    }
 }
