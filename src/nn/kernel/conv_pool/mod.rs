@@ -100,10 +100,11 @@ impl ConvPool {
                 winners: winners_part,
             });
         }
-        // A vector holds output channels if these fill it as well as the output's columns would.
+        // A vector holds output channels if these fill it as well as the output's columns would; but a
+        // picture of one channel has blank rows, which the way along the rows leaves out.
         let lanes = self.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
-        if filled(self.channels_out) > filled(self.out_width()) {
+        if self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width()) {
             let pack = forward_channels::Pack::new(self, weight);
             shard::each(tasks, |images| {
                 let shard = forward_channels::Shard {

@@ -1,4 +1,8 @@
 //! Batch normalization (Ioffe and Szegedy, 2015), alone or with a ReLU after it.
+//!
+//! Vectors go along a plane, or, where planes are small, across the planes of an image.
+
+mod small;
 
 use super::shard::{self, shards};
 use super::simd::{InstructionSet, Loop};
@@ -85,19 +89,41 @@ pub struct Slope {
     pub slope: f32,
 }
 
+impl Slope {
+    /// The gradient of `x`, whose output has the gradient `grad` unless it is not above `floor`.
+    #[inline(always)]
+    fn of(&self, x: f32, grad: f32, floor: f32) -> f32 {
+        let grad = if self.normal.of(x) <= floor {
+            0.0
+        } else {
+            grad
+        };
+        let common = self.offset + (x - self.normal.mean) * self.slope;
+        (grad - common) * self.normal.scale
+    }
+}
+
 impl BatchNorm {
     /// The statistics of each channel.
     ///
     /// # Panics
     /// If the length does not fit.
     pub fn statistics(&self, input: &[f32]) -> Vec<Statistics> {
-        self.sum_images(
+        self.sum_shards(
             [input],
             #[inline(always)]
-            |channels: &mut [Statistics], [image]| {
-                for (channel, plane) in channels.iter_mut().zip(image.chunks_exact(self.pixels)) {
-                    channel.add(&Statistics::of(plane));
+            |[input]| {
+                if self.is_small() {
+                    return self.small_statistics(input);
                 }
+                let mut channels = vec![Statistics::default(); self.channels];
+                for image in input.chunks_exact(self.image_len()) {
+                    let planes = image.chunks_exact(self.pixels);
+                    for (channel, plane) in channels.iter_mut().zip(planes) {
+                        channel.add(&Statistics::of(plane));
+                    }
+                }
+                channels
             },
         )
     }
@@ -114,18 +140,26 @@ impl BatchNorm {
         channels: &[Normal],
     ) -> Vec<[f64; 2]> {
         let floor = self.floor();
-        self.sum_images(
+        let normals = self.is_small().then(|| self.small_normals(channels));
+        self.sum_shards(
             [input, grad_output],
             #[inline(always)]
-            |sums: &mut [[f64; 2]], images| {
-                let [planes, grads] = images.map(|image| image.chunks_exact(self.pixels));
-                let channels = sums.iter_mut().zip(channels);
-                for ((sums, normal), (plane, grad)) in channels.zip(planes.zip(grads)) {
+            |[input, grads]| {
+                if let Some(normals) = &normals {
+                    return self.small_gradient_sums(input, grads, normals);
+                }
+                let mut sums = vec![[0.0; 2]; self.channels];
+                let planes = input.chunks_exact(self.pixels);
+                let planes = planes.zip(grads.chunks_exact(self.pixels));
+                for (i, (plane, grad)) in planes.enumerate() {
+                    let (normal, sums) =
+                        (channels[i % self.channels], &mut sums[i % self.channels]);
                     let grad_of = |x, grad| if normal.of(x) <= floor { 0.0 } else { grad };
                     sums[0] += f64::from(sum_pairs(plane, grad, grad_of));
                     let product = |x, grad| grad_of(x, grad) * (x - normal.mean);
                     sums[1] += f64::from(sum_pairs(plane, grad, product));
                 }
+                sums
             },
         )
     }
@@ -136,15 +170,22 @@ impl BatchNorm {
     /// If a length does not fit.
     pub fn normalize(&self, input: &[f32], channels: &[Normal], output: &mut [f32]) {
         let floor = self.floor();
-        self.map_images(
+        let normals = self.is_small().then(|| self.small_normals(channels));
+        self.map_shards(
             [input],
-            channels,
             output,
             #[inline(always)]
-            |channel, [plane], output| {
-                for (output, x) in output.iter_mut().zip(plane) {
-                    let number = channel.of(*x);
-                    *output = if number < floor { floor } else { number };
+            |[input], output| {
+                if let Some(normals) = &normals {
+                    return self.small_normalize(input, normals, output);
+                }
+                let planes = input.chunks_exact(self.pixels);
+                let planes = planes.zip(output.chunks_exact_mut(self.pixels));
+                for ((plane, output), channel) in planes.zip(channels.iter().cycle()) {
+                    for (output, x) in output.iter_mut().zip(plane) {
+                        let number = channel.of(*x);
+                        *output = if number < floor { floor } else { number };
+                    }
                 }
             },
         );
@@ -161,28 +202,35 @@ impl BatchNorm {
         channels: &[Slope],
         grad_input: &mut [f32],
     ) {
-        let inputs = [input, grad_output];
         let floor = self.floor();
-        self.map_images(
-            inputs,
-            channels,
+        let slopes = self.is_small().then(|| self.small_slopes(channels));
+        self.map_shards(
+            [input, grad_output],
             grad_input,
             #[inline(always)]
-            |Slope {
-                 normal,
-                 offset,
-                 slope,
-             },
-             inputs,
-             out| {
-                let [plane, grad] = inputs;
-                for (out, (x, grad)) in out.iter_mut().zip(plane.iter().zip(grad)) {
-                    let grad = if normal.of(*x) <= floor { 0.0 } else { *grad };
-                    let common = offset + (x - normal.mean) * slope;
-                    *out = (grad - common) * normal.scale;
+            |[input, grads], out| {
+                if let Some(slopes) = &slopes {
+                    return self.small_input_gradient(input, grads, slopes, out);
+                }
+                let planes = input.chunks_exact(self.pixels);
+                let planes = planes.zip(grads.chunks_exact(self.pixels));
+                let planes = planes.zip(out.chunks_exact_mut(self.pixels));
+                for (((plane, grads), out), channel) in planes.zip(channels.iter().cycle()) {
+                    for (out, (x, grad)) in out.iter_mut().zip(plane.iter().zip(grads)) {
+                        *out = channel.of(*x, *grad, floor);
+                    }
                 }
             },
         );
+    }
+
+    fn image_len(&self) -> usize {
+        self.channels * self.pixels
+    }
+
+    /// Whether a plane is too small for loops along it to be worth their beginning and their end.
+    fn is_small(&self) -> bool {
+        self.pixels < 64
     }
 
     /// What an output is at least; without a ReLU NaN, below which no number is. So NaN itself stays,
@@ -191,31 +239,23 @@ impl BatchNorm {
         if self.relu { 0.0 } else { f32::NAN }
     }
 
-    /// Adds to the sums of every channel what `add` finds in each image; shards of images run side
-    /// by side.
-    fn sum_images<const N: usize, Sum>(
+    /// Adds up what `find` finds for every channel in shards of the images, which run side by side.
+    fn sum_shards<const N: usize, Sum>(
         &self,
         inputs: [&[f32]; N],
-        add: impl Fn(&mut [Sum], [&[f32]; N]) + Sync,
+        find: impl Fn([&[f32]; N]) -> Vec<Sum> + Sync,
     ) -> Vec<Sum>
     where
         Sum: Clone + Default + Send + Accumulate,
     {
-        let image_len = self.channels * self.pixels;
         let images = self.images(inputs[0].len());
-        assert!(inputs.iter().all(|input| input.len() == images * image_len));
+        assert!(inputs.iter().all(|input| input.len() == inputs[0].len()));
         let tasks = shards(images, shard::IMAGES).collect();
         let parts = shard::each(tasks, |range| {
+            let part = range.start * self.image_len()..range.end * self.image_len();
             self.instruction_set.run(Loop(
                 #[inline(always)]
-                || {
-                    let mut sums = vec![Sum::default(); self.channels];
-                    for image in range.clone() {
-                        let image = inputs.map(|input| &input[image * image_len..][..image_len]);
-                        add(&mut sums, image);
-                    }
-                    sums
-                },
+                || find(inputs.map(|input| &input[part.clone()])),
             ))
         });
         let sums = parts.into_iter().reduce(|mut sums, part| {
@@ -227,49 +267,33 @@ impl BatchNorm {
         sums.unwrap_or_else(|| vec![Sum::default(); self.channels])
     }
 
-    /// Calls `map` with each plane of the inputs, its channel and where the result goes; shards of
-    /// images run side by side.
-    fn map_images<const N: usize, Channel: Copy + Sync>(
+    /// Calls `map` with shards of the images, which run side by side, and where the results go.
+    fn map_shards<const N: usize>(
         &self,
         inputs: [&[f32]; N],
-        channels: &[Channel],
         output: &mut [f32],
-        map: impl Fn(Channel, [&[f32]; N], &mut [f32]) + Sync,
+        map: impl Fn([&[f32]; N], &mut [f32]) + Sync,
     ) {
-        let image_len = self.channels * self.pixels;
-        assert_eq!(channels.len(), self.channels, "channels");
         assert!(inputs.iter().all(|input| input.len() == output.len()));
         let mut rest = output;
         let mut tasks = Vec::new();
         for range in shards(self.images(rest.len()), shard::IMAGES) {
-            let (part, tail) = rest.split_at_mut(range.len() * image_len);
+            let part = range.start * self.image_len()..range.end * self.image_len();
+            let (output, tail) = rest.split_at_mut(part.len());
             rest = tail;
-            tasks.push((range.start * image_len, part));
+            tasks.push((part, output));
         }
-        shard::each(tasks, |(start, part)| {
+        shard::each(tasks, |(part, output)| {
             self.instruction_set.run(Loop(
                 #[inline(always)]
-                || {
-                    let planes = part.chunks_exact_mut(self.pixels).enumerate();
-                    for ((i, output), channel) in planes.zip(channels.iter().cycle()) {
-                        let at = start + i * self.pixels;
-                        map(
-                            *channel,
-                            inputs.map(
-                                #[inline(always)]
-                                |input| &input[at..][..self.pixels],
-                            ),
-                            output,
-                        );
-                    }
-                },
+                || map(inputs.map(|input| &input[part.clone()]), output),
             ));
         });
     }
 
     fn images(&self, len: usize) -> usize {
-        let images = len / (self.channels * self.pixels).max(1);
-        assert_eq!(len, images * self.channels * self.pixels, "images");
+        let images = len / self.image_len().max(1);
+        assert_eq!(len, images * self.image_len(), "images");
         images
     }
 }
@@ -303,7 +327,7 @@ mod tests {
         let mut stream = Stream::new(1, Purpose::Init, 0);
         let mut random =
             |count: usize| -> Vec<f32> { (0..count).map(|_| stream.normal()).collect() };
-        for (images, channels, pixels) in [(5, 3, 77), (9, 2, 1), (1, 4, 64)] {
+        for (images, channels, pixels) in [(5, 3, 77), (9, 20, 1), (1, 4, 64), (7, 5, 9)] {
             let (input, grads) = (
                 random(images * channels * pixels),
                 random(images * channels * pixels),
