@@ -1,16 +1,21 @@
 //! The backward pass for any layer: multiply-adds for those winners alone that have a gradient.
 //!
-//! The images lie with the channels of a pixel side by side and zeros around them. A pooling window
-//! begins at an even pixel, and with the channels filled up to half a vector it begins at a vector,
-//! too. The patches of its four convolutions lie in one *frame*, of a pixel more in either
-//! direction, whose vectors are those of the image. What differs between the four is how the weight
-//! lies in the frame: its rows begin at the first or at the second pixel, so there are two copies
-//! of it, and at the first or the second row, so there is a row of zeros before and one behind.
+//! The images lie with the channels of a pixel side by side and zeros around them; so do the numbers of
+//! a channel's weight that meet a pixel. Where a pixel fills whole vectors, each of a window's four
+//! convolutions meets a *frame* of vectors of its own: the patch.
+//!
+//! With few channels a pixel is half a vector. A pooling window begins at an even pixel, and so at a
+//! vector; the frame of all its four convolutions is the same then, of a pixel more in either direction.
+//! What differs is how the weight lies in the frame: its rows begin at the first or at the second pixel,
+//! so there are two copies of it, and at the first or the second row, so there is a row of zeros before
+//! and one behind.
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Layer, STOPPED};
-use crate::nn::kernel::simd::Aligned;
+use crate::nn::kernel::simd::{Aligned, chunk};
 
 /// How images and weights lie. All places and sizes are in vectors, if nothing else is said.
 pub struct Frames {
@@ -18,11 +23,13 @@ pub struct Frames {
     lanes: usize,
     /// Numbers of a pixel.
     pixel: usize,
+    /// Whether a pixel fills whole vectors.
+    is_whole: bool,
     /// A row of the image.
     stride: usize,
     /// A row of a frame.
     row: usize,
-    /// Where the frame of each pooling window begins in the image.
+    /// Where each pooling window begins in the image.
     windows: Vec<usize>,
 }
 
@@ -30,20 +37,40 @@ impl Frames {
     pub fn new(conv: &ConvPool) -> Self {
         let lanes = conv.instruction_set.lanes();
         let pixel = conv.channels_in.next_multiple_of(lanes.div_ceil(2));
-        let row = ((conv.kernel_size + 1) * pixel).div_ceil(lanes);
+        let is_whole = pixel.is_multiple_of(lanes);
+        let columns = conv.kernel_size + usize::from(!is_whole);
+        let row = (columns * pixel).div_ceil(lanes);
         let step = 2 * pixel / lanes;
-        let stride = (conv.out_width() - 1) * step + row;
+        // The last convolution of a whole pixel's window begins half a step further right.
+        let last = (conv.out_width() - 1) * step + usize::from(is_whole) * pixel / lanes;
         // An odd last column is in no window.
-        let stride = stride.max(((conv.width + conv.kernel_size - 1) * pixel).div_ceil(lanes));
+        let stride = ((conv.width + conv.kernel_size - 1) * pixel).div_ceil(lanes);
+        let stride = stride.max(last + row);
         let windows = |y| (0..conv.out_width()).map(move |x| 2 * y * stride + x * step);
         Self {
             conv: *conv,
             lanes,
             pixel,
+            is_whole,
             stride,
             row,
             windows: (0..conv.out_height()).flat_map(windows).collect(),
         }
+    }
+
+    /// Copies of the weight.
+    fn copies(&self) -> usize {
+        if self.is_whole { 1 } else { 2 }
+    }
+
+    /// Rows of zeros before a copy of the weight, and behind it.
+    fn blank_rows(&self) -> usize {
+        usize::from(!self.is_whole)
+    }
+
+    /// Frames of a window, by the place of the winner.
+    fn frames(&self) -> usize {
+        if self.is_whole { 4 } else { 1 }
     }
 
     /// A copy of a channel's weight, without rows of zeros.
@@ -55,8 +82,30 @@ impl Frames {
         (self.conv.height + self.conv.kernel_size - 1) * self.stride
     }
 
+    /// From where a window begins to the patch of the convolution at `place`, or to the frame in whose
+    /// first or second column it begins.
+    fn patch(&self, place: usize) -> usize {
+        let (dy, dx) = (place / 2, place % 2);
+        let right = if self.is_whole {
+            dx * self.pixel / self.lanes
+        } else {
+            0
+        };
+        dy * self.stride + right
+    }
+
+    /// Where in the pack of weights the rows of a channel begin that meet a window's frame.
+    fn weight(&self, channel: usize, place: usize) -> usize {
+        let (dy, dx) = (place / 2, place % 2);
+        if self.is_whole {
+            channel * self.copy()
+        } else {
+            ((2 * channel + dx) * (self.conv.kernel_size + 2) + 1 - dy) * self.row
+        }
+    }
+
     /// Calls `visit(number of the weight, its copy, row of the kernel, number of the frame's row)`
-    /// for each number of the weight and each of the two copies.
+    /// for each number of the weight and each of its copies.
     fn for_each_weight(&self, mut visit: impl FnMut(usize, usize, usize, usize)) {
         let conv = &self.conv;
         let mut number = 0;
@@ -64,9 +113,9 @@ impl Frames {
             for channel in 0..conv.channels_in {
                 for ky in 0..conv.kernel_size {
                     for kx in 0..conv.kernel_size {
-                        for dx in 0..2 {
+                        for dx in 0..self.copies() {
                             let at = (kx + dx) * self.pixel + channel;
-                            visit(number, 2 * out + dx, ky, at);
+                            visit(number, self.copies() * out + dx, ky, at);
                         }
                         number += 1;
                     }
@@ -75,19 +124,20 @@ impl Frames {
         }
     }
 
-    /// Puts the weight (out, in, K, K) into frames: (out, 2 copies, K + 2 rows).
+    /// Puts the weight (out, in, K, K) into frames: (out, copies, K rows and those of zeros).
     pub fn pack(&self, weight: &[f32]) -> Aligned {
-        let rows = self.conv.kernel_size + 2;
-        let len = 2 * self.conv.channels_out * rows * self.row * self.lanes;
+        let rows = self.conv.kernel_size + 2 * self.blank_rows();
+        let len = self.copies() * self.conv.channels_out * rows * self.row * self.lanes;
         let mut aligned = Aligned::zeros(len);
         let pack = aligned.numbers_mut();
         self.for_each_weight(|number, copy, ky, at| {
-            pack[(copy * rows + ky + 1) * self.row * self.lanes + at] = weight[number];
+            let row = copy * rows + ky + self.blank_rows();
+            pack[row * self.row * self.lanes + at] = weight[number];
         });
         aligned
     }
 
-    /// Adds up the two copies (out, 2 copies, K rows) of each number of the weight.
+    /// Adds up the copies (out, copies, K rows) of each number of the weight.
     pub fn unpack(&self, pack: &[f32]) -> Vec<f32> {
         let mut weight = vec![0.0; self.conv.channels_out * self.conv.taps()];
         self.for_each_weight(|number, copy, ky, at| {
@@ -137,26 +187,6 @@ pub struct Shard<'a> {
     pub grad_input: Option<&'a mut [f32]>,
 }
 
-impl WithSimd for Shard<'_> {
-    type Output = (Vec<f32>, Vec<f32>);
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        // Tiles of the weight's gradient, and of the input's, that registers hold: vectors of a frame's
-        // row, and rows.
-        match (self.frames.row, self.frames.conv.kernel_size) {
-            (3, 5) if S::REGISTER_COUNT >= 32 => self.run::<S, 3, 5, 3, 6>(simd),
-            (row, 5) if row % 6 == 0 => self.run::<S, 3, 5, 6, 2>(simd),
-            (row, 3) if row % 4 == 0 => self.run::<S, 4, 3, 4, 2>(simd),
-            (row, _) if row % 6 == 0 => self.run::<S, 6, 1, 6, 2>(simd),
-            (row, _) if row % 4 == 0 => self.run::<S, 4, 1, 4, 2>(simd),
-            (row, _) if row % 3 == 0 => self.run::<S, 3, 1, 3, 2>(simd),
-            (row, _) if row % 2 == 0 => self.run::<S, 2, 1, 2, 2>(simd),
-            _ => self.run::<S, 1, 1, 1, 2>(simd),
-        }
-    }
-}
-
 /// A pooled output that has a gradient.
 #[derive(Clone, Copy, Default)]
 struct Winner {
@@ -170,67 +200,100 @@ struct Winners {
     /// Those of one channel, by the copy of the weight that they take.
     channel: [Vec<Winner>; 2],
     counts: [usize; 2],
-    /// Those of each window: as many places as there are channels.
-    windows: Vec<Winner>,
-    window_counts: Vec<u32>,
+    /// Those of each frame: as many places as there are channels.
+    frames: Vec<Winner>,
+    frame_counts: Vec<u32>,
 }
 
-impl Shard<'_> {
+impl WithSimd for Shard<'_> {
+    type Output = (Vec<f32>, Vec<f32>);
+
     #[inline(always)]
-    fn run<S: Simd, const N: usize, const R: usize, const N1: usize, const R1: usize>(
-        mut self,
-        simd: S,
-    ) -> (Vec<f32>, Vec<f32>) {
+    fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
         let frames = self.frames;
         let conv = &frames.conv;
-        let weight = self.weight.vectors::<S>();
         let copy = frames.copy();
-        let mut grad_weight = Aligned::zeros(2 * conv.channels_out * copy * frames.lanes);
+        let mut grad_weight =
+            Aligned::zeros(frames.copies() * conv.channels_out * copy * S::F32_LANES);
         let mut grad_bias = vec![0.0; conv.channels_out];
-        let mut padded = Aligned::zeros(frames.image() * frames.lanes);
-        let mut grad_padded = Aligned::zeros(frames.image() * frames.lanes);
-        let mut winners = Winners::new(conv);
+        let mut padded = Aligned::zeros(frames.image() * S::F32_LANES);
+        let mut grad_padded = Aligned::zeros(frames.image() * S::F32_LANES);
+        let mut winners = Winners::new(frames);
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
             frames.pad(image, padded.numbers_mut());
-            grad_padded.numbers_mut().fill(0.0);
-            winners.window_counts.fill(0);
+            winners.frame_counts.fill(0);
             for channel in 0..conv.channels_out {
                 let plane = (i * conv.channels_out + channel) * conv.out_pixels();
                 let plane = plane..plane + conv.out_pixels();
                 let places = &self.layer.winners[plane.clone()];
                 let grads = &self.layer.grad_output[plane];
                 grad_bias[channel] += winners.find(frames, channel, places, grads);
-                for dx in 0..2 {
-                    let found = &winners.channel[dx][..winners.counts[dx]];
+                for i in 0..frames.copies() {
                     let grad_weight = grad_weight.vectors_mut::<S>();
-                    let grad_weight = &mut grad_weight[(2 * channel + dx) * copy..][..copy];
-                    frames.add_pixels::<S, N, R>(simd, found, padded.vectors::<S>(), grad_weight);
+                    let grad_weight =
+                        &mut grad_weight[(frames.copies() * channel + i) * copy..][..copy];
+                    let products = Products {
+                        winners: &winners.channel[i][..winners.counts[i]],
+                        source: (padded.vectors::<S>(), frames.stride),
+                        rows: conv.kernel_size,
+                        row: frames.row,
+                    };
+                    products.add_to(simd, grad_weight, frames.row);
                 }
             }
             if let Some(grad_input) = &mut self.grad_input {
+                grad_padded.numbers_mut().fill(0.0);
+                frames.add_weights(simd, &winners, self.weight, &mut grad_padded);
                 let at = i * conv.image_len();
-                let image = &mut grad_input[at..at + conv.image_len()];
-                frames.add_weights::<S, N1, R1>(
-                    simd,
-                    &winners,
-                    weight,
-                    grad_padded.vectors_mut::<S>(),
+                frames.unpad(
+                    grad_padded.numbers(),
+                    &mut grad_input[at..at + conv.image_len()],
                 );
-                frames.unpad(grad_padded.numbers_mut(), image);
             }
         }
         (grad_weight.numbers_mut().to_vec(), grad_bias)
     }
 }
 
+impl Frames {
+    /// Adds the gradient times the weight of the winners of each frame to the gradients of its pixels.
+    #[inline(always)]
+    fn add_weights<S: Simd>(
+        &self,
+        simd: S,
+        winners: &Winners,
+        weight: &Aligned,
+        grad_padded: &mut Aligned,
+    ) {
+        for (i, window) in self.windows.iter().enumerate() {
+            for place in 0..self.frames() {
+                let products = Products {
+                    winners: winners.of_frame(i * self.frames() + place),
+                    source: (weight.vectors::<S>(), self.row),
+                    rows: self.conv.kernel_size + self.blank_rows(),
+                    row: self.row,
+                };
+                let frame = window + self.patch(place);
+                products.add_to(
+                    simd,
+                    &mut grad_padded.vectors_mut::<S>()[frame..],
+                    self.stride,
+                );
+            }
+        }
+    }
+}
+
 impl Winners {
-    fn new(conv: &ConvPool) -> Self {
+    fn new(frames: &Frames) -> Self {
+        let conv = &frames.conv;
         let winners = |count| vec![Winner::default(); count];
+        let count = frames.frames() * conv.out_pixels();
         Self {
             channel: [winners(conv.out_pixels()), winners(conv.out_pixels())],
             counts: [0; 2],
-            windows: winners(conv.out_len()),
-            window_counts: vec![0; conv.out_pixels()],
+            frames: winners(count * conv.channels_out),
+            frame_counts: vec![0; count],
         }
     }
 
@@ -238,39 +301,39 @@ impl Winners {
     #[inline(never)]
     fn find(&mut self, frames: &Frames, channel: usize, places: &[u8], grads: &[f32]) -> f32 {
         let channels = frames.conv.channels_out;
-        let rows = frames.conv.kernel_size + 2;
         self.counts = [0; 2];
         let mut sum = 0.0;
         for (places, first) in places.chunks(64).zip((0..).step_by(64)) {
             let going = going(places);
             for dx in 0..2 {
                 let mut going = going[dx];
-                let found = &mut self.channel[dx];
-                let mut count = self.counts[dx];
+                let copy = if frames.is_whole { 0 } else { dx };
+                let found = &mut self.channel[copy];
+                let mut count = self.counts[copy];
                 while going != 0 {
-                    let place = going.trailing_zeros() as usize;
+                    let i = going.trailing_zeros() as usize;
                     going &= going - 1;
-                    let window = first + place;
-                    let dy = usize::from(places[place] >> 1);
+                    let (window, place) = (first + i, usize::from(places[i]));
                     let grad = grads[window];
                     sum += grad;
-                    let at = (frames.windows[window] + dy * frames.stride) as u32;
+                    let at = (frames.windows[window] + frames.patch(place)) as u32;
                     found[count] = Winner { at, grad };
                     count += 1;
-                    let at = (((2 * channel + dx) * rows + 1 - dy) * frames.row) as u32;
-                    let window_count = &mut self.window_counts[window];
-                    self.windows[window * channels + *window_count as usize] = Winner { at, grad };
-                    *window_count += 1;
+                    let at = frames.weight(channel, place) as u32;
+                    let frame = window * frames.frames() + place % frames.frames();
+                    let frame_count = &mut self.frame_counts[frame];
+                    self.frames[frame * channels + *frame_count as usize] = Winner { at, grad };
+                    *frame_count += 1;
                 }
-                self.counts[dx] = count;
+                self.counts[copy] = count;
             }
         }
         sum
     }
 
-    fn of_window(&self, window: usize) -> &[Winner] {
-        let channels = self.windows.len() / self.window_counts.len();
-        &self.windows[window * channels..][..self.window_counts[window] as usize]
+    fn of_frame(&self, frame: usize) -> &[Winner] {
+        let channels = self.frames.len() / self.frame_counts.len();
+        &self.frames[frame * channels..][..self.frame_counts[frame] as usize]
     }
 }
 
@@ -297,80 +360,81 @@ fn going(places: &[u8]) -> [u64; 2] {
     going
 }
 
-impl Frames {
-    /// Adds each winner's gradient times the pixels of its patch to the gradient of the weight:
-    /// `R` rows of `N` vectors stay in registers while all winners go by.
+/// The sum over winners of the gradient times the frame that begins at the winner's place.
+struct Products<'a, V> {
+    winners: &'a [Winner],
+    /// What the frames are in, and the distance of their rows.
+    source: (&'a [V], usize),
+    /// Rows of a frame.
+    rows: usize,
+    /// Vectors of a row.
+    row: usize,
+}
+
+impl<V: Copy> Products<'_, V> {
+    /// Adds the sum to a frame whose rows are `stride` apart: as many vectors of a row, and as many
+    /// rows, at a time as registers hold.
     #[inline(always)]
-    fn add_pixels<S: Simd, const N: usize, const R: usize>(
+    fn add_to<S: Simd<f32s = V>>(&self, simd: S, target: &mut [V], stride: usize) {
+        let has_32 = S::REGISTER_COUNT >= 32;
+        let all = 0..self.rows;
+        match (self.rows, self.row) {
+            _ if self.winners.is_empty() => (),
+            (5, row) if row % 5 == 0 && has_32 => self.add::<S, 5, 5>(simd, all, target, stride),
+            (5, row) if row % 5 == 0 => {
+                self.add::<S, 5, 3>(simd, 0..3, target, stride);
+                self.add::<S, 5, 2>(simd, 3..5, target, stride);
+            }
+            (5, row) if row % 3 == 0 => self.add::<S, 3, 5>(simd, all, target, stride),
+            (6, row) if row % 3 == 0 && has_32 => self.add::<S, 3, 6>(simd, all, target, stride),
+            (3, row) if row % 4 == 0 => self.add::<S, 4, 3>(simd, all, target, stride),
+            (3, row) if row % 3 == 0 => self.add::<S, 3, 3>(simd, all, target, stride),
+            (rows, row) if row % 4 == 0 && rows % 2 == 0 => {
+                self.add::<S, 4, 2>(simd, all, target, stride);
+            }
+            (rows, row) if row % 3 == 0 && rows % 2 == 0 => {
+                self.add::<S, 3, 2>(simd, all, target, stride);
+            }
+            (_, row) if row % 4 == 0 => self.add::<S, 4, 1>(simd, all, target, stride),
+            (_, row) if row % 3 == 0 => self.add::<S, 3, 1>(simd, all, target, stride),
+            (_, row) if row % 2 == 0 => self.add::<S, 2, 1>(simd, all, target, stride),
+            _ => self.add::<S, 1, 1>(simd, all, target, stride),
+        }
+    }
+
+    /// As [`add_to`](Self::add_to), for some rows: `R` of them and `N` vectors of each stay in
+    /// registers while all winners go by.
+    #[inline(always)]
+    fn add<S: Simd<f32s = V>, const N: usize, const R: usize>(
         &self,
         simd: S,
-        found: &[Winner],
-        padded: &[S::f32s],
-        grad_weight: &mut [S::f32s],
+        rows: Range<usize>,
+        target: &mut [V],
+        target_stride: usize,
     ) {
-        for ky in (0..self.conv.kernel_size).step_by(R) {
+        let (source, stride) = self.source;
+        for y in rows.step_by(R) {
             for column in (0..self.row).step_by(N) {
                 let mut sums = [[simd.splat_f32s(0.0); N]; R];
-                'all: for winner in found {
+                'all: for winner in self.winners {
                     let grad = simd.splat_f32s(winner.grad);
                     for r in 0..R {
-                        let at = winner.at as usize + (ky + r) * self.stride + column;
-                        let pixels = padded.get(at..).and_then(<[_]>::first_chunk::<N>);
-                        debug_assert!(pixels.is_some());
-                        // Never comes, and is no panic: a loop that can panic keeps its sums in
-                        // memory.
-                        let Some(pixels) = pixels else {
+                        let at = winner.at as usize + (y + r) * stride + column;
+                        let vectors = chunk::<_, N>(source, at);
+                        debug_assert!(vectors.is_some());
+                        // Never comes, and is no panic: see `chunk`.
+                        let Some(vectors) = vectors else {
                             break 'all;
                         };
                         for i in 0..N {
-                            sums[r][i] = simd.mul_add_e_f32s(grad, pixels[i], sums[r][i]);
+                            sums[r][i] = simd.mul_add_e_f32s(grad, vectors[i], sums[r][i]);
                         }
                     }
                 }
                 for r in 0..R {
-                    let at = (ky + r) * self.row + column;
+                    let at = (y + r) * target_stride + column;
                     for i in 0..N {
-                        grad_weight[at + i] = simd.add_f32s(grad_weight[at + i], sums[r][i]);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds the gradient times the weight of all winners of a window to the gradients of the pixels
-    /// of its frame: `R` rows of `N` vectors stay in registers while all winners go by.
-    #[inline(always)]
-    fn add_weights<S: Simd, const N: usize, const R: usize>(
-        &self,
-        simd: S,
-        winners: &Winners,
-        weight: &[S::f32s],
-        grad_padded: &mut [S::f32s],
-    ) {
-        for (window, frame) in self.windows.iter().enumerate() {
-            let found = winners.of_window(window);
-            for y in (0..=self.conv.kernel_size).step_by(R) {
-                for column in (0..self.row).step_by(N) {
-                    let mut sums = [[simd.splat_f32s(0.0); N]; R];
-                    'all: for winner in found {
-                        let grad = simd.splat_f32s(winner.grad);
-                        for r in 0..R {
-                            let at = winner.at as usize + (y + r) * self.row + column;
-                            let weights = weight.get(at..).and_then(<[_]>::first_chunk::<N>);
-                            debug_assert!(weights.is_some());
-                            let Some(weights) = weights else {
-                                break 'all;
-                            };
-                            for i in 0..N {
-                                sums[r][i] = simd.mul_add_e_f32s(grad, weights[i], sums[r][i]);
-                            }
-                        }
-                    }
-                    for r in 0..R {
-                        let at = frame + (y + r) * self.stride + column;
-                        for i in 0..N {
-                            grad_padded[at + i] = simd.add_f32s(grad_padded[at + i], sums[r][i]);
-                        }
+                        target[at + i] = simd.add_f32s(target[at + i], sums[r][i]);
                     }
                 }
             }
