@@ -301,26 +301,28 @@ impl Winners {
     #[inline(never)]
     fn find(&mut self, frames: &Frames, channel: usize, places: &[u8], grads: &[f32]) -> f32 {
         let channels = frames.conv.channels_out;
+        let patches: [usize; 4] = std::array::from_fn(|place| frames.patch(place));
+        let weights: [usize; 4] = std::array::from_fn(|place| frames.weight(channel, place));
+        let (copies, frame_count) = (frames.copies(), frames.frames());
         self.counts = [0; 2];
         let mut sum = 0.0;
         for (places, first) in places.chunks(64).zip((0..).step_by(64)) {
-            let going = going(places);
-            for dx in 0..2 {
-                let mut going = going[dx];
-                let copy = if frames.is_whole { 0 } else { dx };
+            let windows = &frames.windows[first..][..places.len()];
+            let grads = &grads[first..][..places.len()];
+            for (dx, mut going) in going(places).into_iter().enumerate() {
+                let copy = dx % copies;
                 let found = &mut self.channel[copy];
                 let mut count = self.counts[copy];
                 while going != 0 {
                     let i = going.trailing_zeros() as usize;
                     going &= going - 1;
-                    let (window, place) = (first + i, usize::from(places[i]));
-                    let grad = grads[window];
+                    let (place, grad) = (usize::from(places[i] % STOPPED), grads[i]);
                     sum += grad;
-                    let at = (frames.windows[window] + frames.patch(place)) as u32;
+                    let at = (windows[i] + patches[place]) as u32;
                     found[count] = Winner { at, grad };
                     count += 1;
-                    let at = frames.weight(channel, place) as u32;
-                    let frame = window * frames.frames() + place % frames.frames();
+                    let at = weights[place] as u32;
+                    let frame = (first + i) * frame_count + place % frame_count;
                     let frame_count = &mut self.frame_counts[frame];
                     self.frames[frame * channels + *frame_count as usize] = Winner { at, grad };
                     *frame_count += 1;
