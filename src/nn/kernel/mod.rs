@@ -15,4 +15,5 @@ pub mod pool;
 pub mod shard;
 pub mod simd;
 mod sum;
+mod transpose;
 pub mod update;

@@ -16,6 +16,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Layer, STOPPED};
 use crate::nn::kernel::simd::{Aligned, chunk};
+use crate::nn::kernel::transpose::transpose;
 
 /// How images and weights lie. All places and sizes are in vectors, if nothing else is said.
 pub struct Frames {
@@ -147,35 +148,32 @@ impl Frames {
         weight
     }
 
-    /// Calls `visit(row of the image, where it begins in the padded one)`, both in numbers.
+    /// Where row `y` of the image begins in the padded one, in numbers.
+    fn padded_row(&self, y: usize) -> usize {
+        let padding = self.conv.padding();
+        (padding + y) * self.stride * self.lanes + padding * self.pixel
+    }
+
     #[inline(always)]
-    fn for_each_row(&self, mut visit: impl FnMut(usize, usize)) {
+    fn pad(&self, image: &[f32], padded: &mut [f32]) {
         let conv = &self.conv;
-        for channel in 0..conv.channels_in {
-            for y in 0..conv.height {
-                let row = (channel * conv.height + y) * conv.width;
-                let above = (conv.padding() + y) * self.stride * self.lanes;
-                visit(row, above + conv.padding() * self.pixel + channel);
-            }
+        for y in 0..conv.height {
+            let shape = (conv.channels_in, conv.width);
+            let row = (&image[y * conv.width..], conv.height * conv.width);
+            let to = (&mut padded[self.padded_row(y)..], self.pixel);
+            transpose(shape, row, to, |number| number);
         }
     }
 
-    #[inline(never)]
-    fn pad(&self, image: &[f32], padded: &mut [f32]) {
-        self.for_each_row(|row, at| {
-            let row = &image[row..row + self.conv.width];
-            let to = padded[at..].iter_mut().step_by(self.pixel);
-            to.zip(row).for_each(|(to, from)| *to = *from);
-        });
-    }
-
-    #[inline(never)]
+    #[inline(always)]
     fn unpad(&self, padded: &[f32], image: &mut [f32]) {
-        self.for_each_row(|row, at| {
-            let row = &mut image[row..row + self.conv.width];
-            let from = padded[at..].iter().step_by(self.pixel);
-            row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-        });
+        let conv = &self.conv;
+        for y in 0..conv.height {
+            let shape = (conv.width, conv.channels_in);
+            let row = (&padded[self.padded_row(y)..], self.pixel);
+            let to = (&mut image[y * conv.width..], conv.height * conv.width);
+            transpose(shape, row, to, |number| number);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Images, STOPPED};
 use crate::nn::kernel::simd::{InstructionSet, chunk, pool_relu};
+use crate::nn::kernel::transpose::transpose;
 
 /// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane), zeros in the lanes that are
 /// left over.
@@ -90,8 +91,8 @@ impl Shard<'_> {
                     let rows = rows.as_flattened();
                     pool(simd, conv, y, rows, (&mut largest, &mut places));
                 }
-                transpose(conv, cast_slice(&largest), output, |number: f32| number);
-                transpose(conv, cast_slice(&places), winners, |place: u32| place as u8);
+                to_planes(conv, cast_slice(&largest), output, |number: f32| number);
+                to_planes(conv, cast_slice(&places), winners, |place: u32| place as u8);
             }
         }
     }
@@ -126,19 +127,18 @@ fn pool<S: Simd>(
 /// From vectors of channels for each pixel, one vector's pixels after the other's, to a plane for each
 /// channel.
 #[inline(always)]
-fn transpose<From: Copy, To>(
+fn to_planes<From: Copy, To>(
     conv: &ConvPool,
     pixels: &[From],
     planes: &mut [To],
-    to: impl Fn(From) -> To,
+    map: impl Fn(From) -> To + Copy,
 ) {
     let lanes = conv.instruction_set.lanes();
-    for (channel, plane) in planes.chunks_exact_mut(conv.out_pixels()).enumerate() {
-        let first = channel / lanes * lanes * conv.out_pixels() + channel % lanes;
-        let pixels = pixels[first..].iter().step_by(lanes);
-        for (plane, pixel) in plane.iter_mut().zip(pixels) {
-            *plane = to(*pixel);
-        }
+    let vectors = pixels.chunks_exact(lanes * conv.out_pixels());
+    for (pixels, planes) in vectors.zip(planes.chunks_mut(lanes * conv.out_pixels())) {
+        let channels = planes.len() / conv.out_pixels();
+        let shape = (conv.out_pixels(), channels);
+        transpose(shape, (pixels, lanes), (planes, conv.out_pixels()), map);
     }
 }
 
