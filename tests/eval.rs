@@ -315,7 +315,7 @@ fn another_network_is_read_back() {
     let path = directory.path();
     write_data(&path.join("data"), 16, 3);
     let train = "train --data data --batch-size 20 --epochs 2 --log none --json";
-    for network in ["lenet5", "deep"] {
+    for network in ["lenet5", "sprint", "deep"] {
         let train = format!("{train} --network {network} --logdir {network}");
         let trained = output(&train, path);
         let last = stdout(&trained).lines().last().unwrap();

@@ -797,7 +797,10 @@ fn what_cannot_be_trained_with_is_said_before_anything_is_created() {
             "--preset none",
             "[possible values: default, article, sprint, deep]",
         ),
-        ("--network vgg", "[possible values: article, lenet5, deep]"),
+        (
+            "--network vgg",
+            "[possible values: article, lenet5, sprint, deep]",
+        ),
         (
             "--network lenet5",
             "error: the network (lenet5) does not fit to images of 8x8: layer 4 (conv): windows of 5x5 \

@@ -48,7 +48,9 @@ pub enum NetworkName {
     Article,
     /// LeNet-5 of 1998, with ReLU and max-pooling
     Lenet5,
-    /// Four convolutions with batch normalisation, and dropout: the most accurate
+    /// Three convolutions with batch normalisation: 99 % after one epoch
+    Sprint,
+    /// Five convolutions with batch normalisation, and dropout: the most accurate
     Deep,
 }
 
@@ -58,6 +60,7 @@ impl NetworkName {
         match self {
             NetworkName::Article => NamedNetwork::Article,
             NetworkName::Lenet5 => NamedNetwork::Lenet5,
+            NetworkName::Sprint => NamedNetwork::Sprint,
             NetworkName::Deep => NamedNetwork::Deep,
         }
     }

@@ -95,7 +95,7 @@ enum PresetName {
     Default,
     /// The article's own: Adam at 0.0001, 100 epochs, its initial weights
     Article,
-    /// The shortest way to 99 %: two epochs
+    /// The shortest way to 99 %: one epoch of the network sprint
     Sprint,
     /// The most accurate, in minutes: the network deep, on images that are moved, turned and scaled
     Deep,

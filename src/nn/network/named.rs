@@ -25,21 +25,25 @@ pub enum NamedNetwork {
     /// Recognition", 1998) as it is usually written today: ReLU for the sigmoid, max-pooling for the
     /// trained averages, every map joined with every other.
     Lenet5,
-    /// Four 3×3 convolutions and two fully connected layers with batch normalization and a little
-    /// dropout: better than the others, at 19 times the work of the article's. Where it pools, it pools
+    /// Three small convolutions and two fully connected layers with batch normalization: about as much
+    /// work as the article's, but it learns more from one epoch.
+    Sprint,
+    /// Five 3×3 convolutions and two fully connected layers with batch normalization and a little
+    /// dropout: better than the others, at 24 times the work of the article's. Where it pools, it pools
     /// first: that is one op with convolution and ReLU, and three quarters less to normalize.
     Deep,
 }
 
 impl NamedNetwork {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Article, Self::Lenet5, Self::Deep];
+    pub const ALL: [Self; 4] = [Self::Article, Self::Lenet5, Self::Sprint, Self::Deep];
 
     /// As in `config.toml` and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             NamedNetwork::Article => "article",
             NamedNetwork::Lenet5 => "lenet5",
+            NamedNetwork::Sprint => "sprint",
             NamedNetwork::Deep => "deep",
         }
     }
@@ -49,6 +53,7 @@ impl NamedNetwork {
         match self {
             NamedNetwork::Article => article(),
             NamedNetwork::Lenet5 => lenet5(),
+            NamedNetwork::Sprint => sprint(),
             NamedNetwork::Deep => deep(),
         }
     }
@@ -89,6 +94,26 @@ fn lenet5() -> Vec<Layer> {
     ]
 }
 
+fn sprint() -> Vec<Layer> {
+    vec![
+        Layer::conv(8, 5),
+        Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::conv(16, 3),
+        Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::BatchNorm {},
+        Layer::conv(48, 3),
+        Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::BatchNorm {},
+        Layer::linear(64),
+        Layer::BatchNorm {},
+        Layer::Relu {},
+        Layer::classes(),
+    ]
+}
+
 fn deep() -> Vec<Layer> {
     vec![
         Layer::conv(32, 3),
@@ -105,6 +130,10 @@ fn deep() -> Vec<Layer> {
         Layer::conv(64, 3),
         Layer::BatchNorm {},
         Layer::Relu {},
+        Layer::conv(128, 3),
+        Layer::max_pool(2),
+        Layer::Relu {},
+        Layer::BatchNorm {},
         Layer::Dropout { rate: 0.1 },
         Layer::linear(128),
         Layer::BatchNorm {},
