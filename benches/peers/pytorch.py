@@ -58,8 +58,9 @@ def deep():
         nn.Conv2d(32, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(32),
         nn.Conv2d(32, 64, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(64),
         nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.Conv2d(64, 128, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(128),
         nn.Flatten(), nn.Dropout(0.1),
-        nn.Linear(3136, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(1152, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.3),
         nn.Linear(128, 10),
     )
 
