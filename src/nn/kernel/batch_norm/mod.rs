@@ -75,6 +75,19 @@ impl Normal {
     fn of(self, x: f32) -> f32 {
         (x - self.mean) * self.scale + self.bias
     }
+
+    /// The output for `x`, at least `floor`.
+    #[inline(always)]
+    fn output(self, x: f32, floor: f32) -> f32 {
+        let number = self.of(x);
+        if number < floor { floor } else { number }
+    }
+
+    /// The gradient `grad` of the output for `x`, or 0 where that is not above `floor`.
+    #[inline(always)]
+    fn let_through(self, x: f32, grad: f32, floor: f32) -> f32 {
+        if self.of(x) <= floor { 0.0 } else { grad }
+    }
 }
 
 /// How the gradients of a channel's inputs come from those of its outputs:
@@ -93,11 +106,7 @@ impl Slope {
     /// The gradient of `x`, whose output has the gradient `grad` unless it is not above `floor`.
     #[inline(always)]
     fn of(&self, x: f32, grad: f32, floor: f32) -> f32 {
-        let grad = if self.normal.of(x) <= floor {
-            0.0
-        } else {
-            grad
-        };
+        let grad = self.normal.let_through(x, grad, floor);
         let common = self.offset + (x - self.normal.mean) * self.slope;
         (grad - common) * self.normal.scale
     }
@@ -154,7 +163,7 @@ impl BatchNorm {
                 for (i, (plane, grad)) in planes.enumerate() {
                     let (normal, sums) =
                         (channels[i % self.channels], &mut sums[i % self.channels]);
-                    let grad_of = |x, grad| if normal.of(x) <= floor { 0.0 } else { grad };
+                    let grad_of = |x, grad| normal.let_through(x, grad, floor);
                     sums[0] += f64::from(sum_pairs(plane, grad, grad_of));
                     let product = |x, grad| grad_of(x, grad) * (x - normal.mean);
                     sums[1] += f64::from(sum_pairs(plane, grad, product));
@@ -183,8 +192,7 @@ impl BatchNorm {
                 let planes = planes.zip(output.chunks_exact_mut(self.pixels));
                 for ((plane, output), channel) in planes.zip(channels.iter().cycle()) {
                     for (output, x) in output.iter_mut().zip(plane) {
-                        let number = channel.of(*x);
-                        *output = if number < floor { floor } else { number };
+                        *output = channel.output(*x, floor);
                     }
                 }
             },

@@ -54,7 +54,7 @@ impl BatchNorm {
             for ((sum, product), ((x, grad), normal)) in
                 sums.iter_mut().zip(&mut products).zip(pairs)
             {
-                let grad = if normal.of(*x) <= floor { 0.0 } else { *grad };
+                let grad = normal.let_through(*x, *grad, floor);
                 *sum += grad;
                 *product += grad * (x - normal.mean);
             }
@@ -70,8 +70,7 @@ impl BatchNorm {
         let images = input.chunks_exact(self.image_len());
         for (image, output) in images.zip(output.chunks_exact_mut(self.image_len())) {
             for ((x, output), normal) in image.iter().zip(output).zip(normals.each()) {
-                let number = normal.of(*x);
-                *output = if number < floor { floor } else { number };
+                *output = normal.output(*x, floor);
             }
         }
     }
