@@ -81,7 +81,7 @@ fn conv_pool(
         config,
     );
     passes(criterion, name, OURS, || {
-        conv_pool_relu(&input, &weight, &bias)
+        conv_pool_relu(&input, &weight, &bias, 2)
     });
     passes(criterion, name, CANDLE, || {
         conv.forward(&input)?.max_pool2d(2)?.relu()

@@ -248,14 +248,16 @@ fn rectified_linear_unit() {
 /// The fused op against the single ones, for shapes that take either way through it.
 #[test]
 fn convolution_pooling_and_relu() {
-    for (images, channels_in, channels_out, size, kernel) in [
-        (3, 1, 6, (28, 28), 5),
-        (13, 6, 16, (14, 14), 5),
-        (2, 3, 20, (9, 7), 3),
-        (1, 2, 3, (2, 3), 1),
-        (2, 1, 40, (5, 30), 7),
-        (1, 4, 1, (6, 41), 3),
-        (14, 2, 9, (4, 4), 9),
+    for (images, channels_in, channels_out, size, kernel, padding) in [
+        (3, 1, 6, (28, 28), 5, 2),
+        (3, 1, 6, (28, 28), 5, 0),
+        (13, 6, 16, (14, 14), 5, 2),
+        (2, 3, 20, (9, 7), 3, 1),
+        (2, 3, 20, (9, 7), 4, 1),
+        (1, 2, 3, (2, 3), 1, 0),
+        (2, 1, 40, (5, 30), 7, 3),
+        (1, 4, 1, (6, 41), 3, 2),
+        (14, 2, 9, (4, 4), 9, 4),
     ] {
         let inputs = [
             random(&[images, channels_in, size.0, size.1], 1),
@@ -267,14 +269,14 @@ fn convolution_pooling_and_relu() {
             inputs = inputs.each_ref().map(|x| x.dims())
         );
         let single = |x: &[Tensor]| {
-            let x = composed::convolve(&x[0], &x[1], &x[2], kernel / 2, 1)?;
+            let x = composed::convolve(&x[0], &x[1], &x[2], padding, 1)?;
             composed::relu(&composed::max_pool2d(&x, 2, 2)?)
         };
-        let ours = conv_pool_relu(&inputs[0], &inputs[1], &inputs[2]).unwrap();
+        let ours = conv_pool_relu(&inputs[0], &inputs[1], &inputs[2], padding).unwrap();
         let theirs = single(&inputs).unwrap();
         assert_eq!(ours.dims(), theirs.dims(), "{what}");
         assert_close(&what, &numbers(&ours), &numbers(&theirs), 1e-5);
-        let op = |x: &[Tensor]| conv_pool_relu(&x[0], &x[1], &x[2]);
+        let op = |x: &[Tensor]| conv_pool_relu(&x[0], &x[1], &x[2], padding);
         check_gradient(&what, &inputs, op, single, 1e-4);
     }
 }
@@ -291,7 +293,7 @@ fn the_fused_op_treats_ties_and_nan_as_the_single_ones() {
         let weight = Var::ones((channels, 1, 1, 1), DType::F32, CPU).unwrap();
         let bias = Tensor::full(0.05f32, channels, CPU).unwrap();
         let bias = Var::from_tensor(&bias).unwrap();
-        let fused = conv_pool_relu(&input, &weight, &bias).unwrap();
+        let fused = conv_pool_relu(&input, &weight, &bias, 0).unwrap();
         let single = convolve(&input, &weight, &bias, 0, 1).unwrap();
         let single = relu(&max_pool2d(&single, 2, 2).unwrap()).unwrap();
         let bits = |x: &Tensor| numbers(x).into_iter().map(f64::to_bits).collect::<Vec<_>>();
@@ -420,8 +422,8 @@ fn the_whole_network() {
             let [b1, w1, b2, w2, b3, w3, b4, w4] = x else {
                 panic!("8 parameters")
             };
-            let x = conv_pool_relu(&images, w1, b1)?;
-            let x = conv_pool_relu(&x, w2, b2)?;
+            let x = conv_pool_relu(&images, w1, b1, 2)?;
+            let x = conv_pool_relu(&x, w2, b2, 2)?;
             let logits = affine(&relu(&affine(&x.flatten_from(1)?, w3, b3)?)?, w4, b4)?;
             let same = network.forward(&images)?;
             assert_eq!(numbers(&logits), numbers(&same), "the network is these ops");

@@ -9,11 +9,12 @@ use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 use crate::nn::{convolve, max_pool2d, relu};
 
-/// `relu(max_pool2d(convolve(input, weight, bias), 2, 2))`, with stride 1 and as much padding as
-/// keeps the size (SAME), in one pass: several times as fast as the three, with their gradients.
+/// `relu(max_pool2d(convolve(input, weight, bias, padding, 1), 2, 2))` in one pass: several times as
+/// fast as the three, with their gradients.
 ///
-/// `input` is (N, in, H, W), `weight` (out, in, K, K) with an odd K, `bias` (out); the output is
-/// (N, out, ⌊H/2⌋, ⌊W/2⌋). Ties and NaN are as in the single ops. The sum of a convolution is taken
+/// `input` is (N, in, H, W), `weight` (out, in, K, K), `bias` (out); the output is
+/// (N, out, ⌊(H + 2·padding − K + 1) / 2⌋, …), which for an odd K and a padding of (K − 1) / 2 are
+/// ⌊H/2⌋ rows. Ties and NaN are as in the single ops. The sum of a convolution is taken
 /// in another order, so outputs differ from theirs by rounding.
 ///
 /// ```
@@ -23,14 +24,20 @@ use crate::nn::{convolve, max_pool2d, relu};
 /// let image = Tensor::new(&[[[[1f32, 2.0], [3.0, 4.0]]]], &Device::Cpu)?;
 /// let weight = Tensor::new(&[[[[2f32]]]], &Device::Cpu)?;
 /// let bias = Tensor::new(&[0.5f32], &Device::Cpu)?;
-/// let output = conv_pool_relu(&image, &weight, &bias)?;
+/// let output = conv_pool_relu(&image, &weight, &bias, 0)?;
 /// assert_eq!(output.flatten_all()?.to_vec1::<f32>()?, [8.5]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 ///
 /// # Errors
-/// Shapes that do not fit; an even kernel; an image of less than 2×2.
-pub fn conv_pool_relu(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+/// Shapes that do not fit; no channels in the input; a padding as large as the kernel; a convolution
+/// that gives less than 2×2.
+pub fn conv_pool_relu(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    padding: usize,
+) -> Result<Tensor> {
     let (_, channels_in, height, width) = input.dims4()?;
     let (channels_out, weight_in, kernel_size, kernel_width) = weight.dims4()?;
     if weight_in != channels_in || kernel_size != kernel_width || bias.dims() != [channels_out] {
@@ -42,14 +49,20 @@ pub fn conv_pool_relu(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<
             bias.shape()
         );
     }
-    if kernel_size % 2 == 0 || height.min(width) < 2 || channels_in == 0 {
+    if channels_in == 0 || padding >= kernel_size {
         bail!(
-            "conv_pool_relu takes an odd kernel, not {kernel_size}, and images of at least 1x2x2, \
-             not {channels_in}x{height}x{width}"
+            "conv_pool_relu takes a padding below the kernel, not {padding} for {kernel_size}, and \
+             images of at least one channel, not {channels_in}x{height}x{width}"
+        );
+    }
+    if height.min(width) + 2 * padding < kernel_size + 1 {
+        bail!(
+            "conv_pool_relu: a kernel of {kernel_size} with padding {padding} gives less than 2x2 \
+             for {height}x{width}, which is too little to pool"
         );
     }
     if !has_kernel(input) || channels_out == 0 {
-        let output = convolve(input, weight, bias, kernel_size / 2, 1)?;
+        let output = convolve(input, weight, bias, padding, 1)?;
         return relu(&max_pool2d(&output, 2, 2)?);
     }
     let conv = ConvPool {
@@ -58,6 +71,7 @@ pub fn conv_pool_relu(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<
         width,
         channels_out,
         kernel_size,
+        padding,
         instruction_set: InstructionSet::current(),
     };
     let op = ConvPoolOp {

@@ -23,7 +23,7 @@ pub use plan::{OutputShape, Plan, PlanError, PlannedLayer};
 /// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). As a [`Module`] it
 /// evaluates; training goes through [`forward_train`](Self::forward_train). Its parameters
 /// are named after the layers of its [`Plan`], as `conv1.weight`, and have PyTorch's shapes.
-/// Convolution, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`]; batch
+/// Convolution of stride 1, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`]; batch
 /// normalization and ReLU are computed at once too.
 ///
 /// ```
@@ -155,7 +155,9 @@ impl Network {
         match &self.ops[layers.clone()] {
             [op] => op.forward(x),
             [Op::BatchNorm(layer), rest @ ..] => with_relu(layer, rest).forward_t(x, false),
-            [Op::Conv(conv), ..] => conv_pool_relu(x, conv.weight(), conv.bias()),
+            [Op::Conv(conv), ..] => {
+                conv_pool_relu(x, conv.weight(), conv.bias(), conv.config().padding)
+            }
             _ => bail!("layers {layers:?} are not computed at once"),
         }
     }
@@ -235,7 +237,7 @@ fn steps(plan: &Plan) -> Vec<Range<usize>> {
     let mut start = 0;
     while start < layers.len() {
         let count = match layers[start..] {
-            [conv, a, b, ..] if keeps_size(conv) && is_pool_relu(a, b) => 3,
+            [conv, a, b, ..] if goes_step_by_step(conv) && is_pool_relu(a, b) => 3,
             [Layer::BatchNorm {}, Layer::Relu {}, ..] => 2,
             _ => 1,
         };
@@ -246,16 +248,8 @@ fn steps(plan: &Plan) -> Vec<Range<usize>> {
 }
 
 /// Whether it is a convolution of the kind that [`conv_pool_relu`] computes.
-fn keeps_size(layer: &Layer) -> bool {
-    match *layer {
-        Layer::Conv {
-            kernel,
-            stride,
-            padding,
-            ..
-        } => stride == 1 && kernel % 2 == 1 && padding.zeros(kernel) == kernel / 2,
-        _ => false,
-    }
+fn goes_step_by_step(layer: &Layer) -> bool {
+    matches!(layer, Layer::Conv { stride: 1, .. })
 }
 
 /// Whether they are max-pooling by 2 and ReLU. The order is the same to both outputs and gradients:

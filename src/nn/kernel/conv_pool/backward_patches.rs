@@ -45,7 +45,7 @@ impl Frames {
         // The last convolution of a whole pixel's window begins half a step further right.
         let last = (conv.out_width() - 1) * step + usize::from(is_whole) * pixel / lanes;
         // An odd last column is in no window.
-        let stride = ((conv.width + conv.kernel_size - 1) * pixel).div_ceil(lanes);
+        let stride = (conv.padded_width() * pixel).div_ceil(lanes);
         let stride = stride.max(last + row);
         let windows = |y| (0..conv.out_width()).map(move |x| 2 * y * stride + x * step);
         Self {
@@ -80,7 +80,7 @@ impl Frames {
     }
 
     fn image(&self) -> usize {
-        (self.conv.height + self.conv.kernel_size - 1) * self.stride
+        self.conv.padded_height() * self.stride
     }
 
     /// From where a window begins to the patch of the convolution at `place`, or to the frame in whose
@@ -150,7 +150,7 @@ impl Frames {
 
     /// Where row `y` of the image begins in the padded one, in numbers.
     fn padded_row(&self, y: usize) -> usize {
-        let padding = self.conv.padding();
+        let padding = self.conv.padding;
         (padding + y) * self.stride * self.lanes + padding * self.pixel
     }
 

@@ -156,8 +156,8 @@ struct Padded {
 
 impl Padded {
     fn new(conv: &ConvPool, columns: usize) -> Self {
-        let width = (columns + conv.kernel_size - 1).max(conv.width + conv.padding());
-        let height = conv.height + conv.kernel_size - 1;
+        let width = (columns + conv.kernel_size - 1).max(conv.width + conv.padding);
+        let height = conv.padded_height();
         let rows =
             |channel: usize| (0..conv.kernel_size).map(move |ky| (channel * height + ky) * width);
         Self {
@@ -173,9 +173,9 @@ impl Padded {
     fn fill(&mut self, conv: &ConvPool, image: &[f32]) {
         let planes = image.chunks_exact(conv.height * conv.width);
         for (plane, padded) in planes.zip(self.pixels.chunks_exact_mut(self.width * self.height)) {
-            let rows = padded.chunks_exact_mut(self.width).skip(conv.padding());
+            let rows = padded.chunks_exact_mut(self.width).skip(conv.padding);
             for (row, padded) in plane.chunks_exact(conv.width).zip(rows) {
-                padded[conv.padding()..conv.padding() + conv.width].copy_from_slice(row);
+                padded[conv.padding..conv.padding + conv.width].copy_from_slice(row);
             }
         }
     }

@@ -97,9 +97,9 @@ impl Rows {
     /// Room for an image, in vectors of `lanes` numbers.
     pub fn new(conv: &ConvPool, lanes: usize) -> Self {
         let tiles = conv.out_width().div_ceil(lanes);
-        let half = tiles * lanes + conv.padding();
-        let half = half.max((conv.width + conv.padding()).div_ceil(2));
-        let (row, height) = (conv.kernel_size + 1, conv.height + conv.kernel_size - 1);
+        let half = tiles * lanes + conv.kernel_size / 2;
+        let half = half.max((conv.width + conv.padding).div_ceil(2));
+        let (row, height) = (conv.kernel_size + 1, conv.padded_height());
         Self {
             vectors: Aligned::zeros(conv.channels_in * tiles * height * row * lanes),
             row,
@@ -114,7 +114,7 @@ impl Rows {
     /// `may_be_skipped` depends on the other factor, since an infinite one would give NaN.
     #[inline(always)]
     pub fn fill<S: Simd>(&mut self, conv: &ConvPool, image: &[f32], may_be_skipped: bool) {
-        let pad = conv.padding();
+        let pad = conv.padding;
         for (channel, plane) in image.chunks_exact(conv.height * conv.width).enumerate() {
             // Without a way out, so that it goes vector by vector.
             let is_drawn = |row: &[f32]| row.iter().fold(false, |any, pixel| any | (*pixel != 0.0));

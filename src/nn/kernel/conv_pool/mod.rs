@@ -1,4 +1,4 @@
-//! Convolution (stride 1, SAME), bias, 2×2 max-pooling and ReLU in one pass.
+//! Convolution (stride 1), bias, 2×2 max-pooling and ReLU in one pass.
 //!
 //! Nothing but the pooled output and one byte for each of its numbers is kept: where in its window
 //! the winner stood, or that ReLU let nothing through. The backward pass visits only the winners
@@ -22,14 +22,16 @@ const STOPPED: u8 = 4;
 pub struct ConvPool {
     /// Channels of the input.
     pub channels_in: usize,
-    /// Rows of the input, at least 2.
+    /// Rows of the input.
     pub height: usize,
-    /// Columns of the input, at least 2.
+    /// Columns of the input.
     pub width: usize,
     /// Channels of the output.
     pub channels_out: usize,
-    /// Rows, and columns, of the kernel: an odd number.
+    /// Rows, and columns, of the kernel.
     pub kernel_size: usize,
+    /// Rows, and columns, of zeros on each side of the input. The convolution gives at least 2×2.
+    pub padding: usize,
     /// The instructions to use.
     pub instruction_set: InstructionSet,
 }
@@ -37,12 +39,12 @@ pub struct ConvPool {
 impl ConvPool {
     /// Rows of the output.
     pub fn out_height(&self) -> usize {
-        self.height / 2
+        (self.padded_height() - self.kernel_size + 1) / 2
     }
 
     /// Columns of the output.
     pub fn out_width(&self) -> usize {
-        self.width / 2
+        (self.padded_width() - self.kernel_size + 1) / 2
     }
 
     fn image_len(&self) -> usize {
@@ -62,8 +64,12 @@ impl ConvPool {
         self.channels_in * self.kernel_size * self.kernel_size
     }
 
-    fn padding(&self) -> usize {
-        self.kernel_size / 2
+    fn padded_height(&self) -> usize {
+        self.height + 2 * self.padding
+    }
+
+    fn padded_width(&self) -> usize {
+        self.width + 2 * self.padding
     }
 
     /// Computes the pooled output of a batch, and for each of its numbers the winner byte.
@@ -264,29 +270,40 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_what_the_single_kernels_give() {
         let mut shapes = vec![
-            (3, 1, 6, 28, 28, 5),
-            (13, 6, 16, 14, 14, 5),
-            (2, 1, 33, 5, 37, 7),
+            (3, [1, 6], [28, 28], 5, 2),
+            (3, [1, 6], [28, 28], 5, 0),
+            (13, [6, 16], [14, 14], 5, 2),
+            (2, [1, 33], [5, 37], 7, 3),
         ];
-        for kernel_size in [1, 3, 5, 9] {
-            for (channels_in, channels_out) in [(1, 1), (2, 7), (5, 16), (3, 20)] {
-                for (height, width) in [(2, 2), (2, 3), (3, 7), (9, 12), (5, 17), (4, 33), (6, 41)]
-                {
-                    shapes.push((1, channels_in, channels_out, height, width, kernel_size));
+        for (kernel_size, paddings) in [
+            (1, &[0][..]),
+            (2, &[0, 1]),
+            (3, &[0, 1, 2]),
+            (5, &[0, 1, 2]),
+            (9, &[4, 7]),
+        ] {
+            for padding in paddings {
+                for channels in [[1, 1], [2, 7], [5, 16], [3, 20]] {
+                    for size in [[2, 2], [2, 3], [3, 7], [9, 12], [5, 17], [4, 33], [6, 41]] {
+                        if size[0] + 2 * padding > kernel_size {
+                            shapes.push((1, channels, size, kernel_size, *padding));
+                        }
+                    }
                 }
             }
         }
-        for (images, channels_in, channels_out, height, width, kernel_size) in shapes {
+        for (images, [channels_in, channels_out], [height, width], kernel_size, padding) in shapes {
             let conv = Conv {
                 channels_in,
                 height,
                 width,
                 channels_out,
                 kernel_size,
-                padding: kernel_size / 2,
+                padding,
                 stride: 1,
                 instruction_set: InstructionSet::Portable,
             };
+            let (height, width) = (conv.out_height(), conv.out_width());
             let pool = Pool {
                 height,
                 width,
@@ -295,7 +312,7 @@ mod tests {
                 instruction_set: InstructionSet::Portable,
             };
             let pooled = images * channels_out * (height / 2) * (width / 2);
-            let input = random(images * channels_in * height * width, 1);
+            let input = random(images * channels_in * conv.height * conv.width, 1);
             let weight = random(channels_out * channels_in * kernel_size * kernel_size, 2);
             let bias = random(channels_out, 3);
             let grad_pooled = random(pooled, 4);
@@ -317,10 +334,11 @@ mod tests {
                 let what = format!("{instruction_set:?} {conv:?}");
                 let fused = ConvPool {
                     channels_in,
-                    height,
-                    width,
+                    height: conv.height,
+                    width: conv.width,
                     channels_out,
                     kernel_size,
+                    padding,
                     instruction_set,
                 };
                 let (mut output, mut winners) = (vec![9.0; pooled], vec![9; pooled]);
