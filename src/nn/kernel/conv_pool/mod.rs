@@ -5,6 +5,7 @@
 //! that were let through: at most a quarter of the convolution's outputs, often an eighth.
 
 mod backward_patches;
+mod backward_pixels;
 mod backward_rows;
 mod forward_channels;
 mod forward_rows;
@@ -163,18 +164,22 @@ impl ConvPool {
         if grad_input.is_none() && self.channels_in * self.kernel_size < lanes {
             return self.backward_rows(layer, images);
         }
+        let tasks = self.backward_tasks(layer, images, grad_input);
+        if let Some(pixels) = backward_pixels::Pixels::new(self) {
+            let weight = pixels.pack(weight);
+            let parts = shard::each(tasks, |(layer, grad_input)| {
+                self.instruction_set.run(backward_pixels::Shard {
+                    pixels: &pixels,
+                    weight: &weight,
+                    layer,
+                    grad_input,
+                })
+            });
+            let (grad_weight, grad_bias) = shard::sum(parts);
+            return (pixels.unpack(&grad_weight), grad_bias);
+        }
         let frames = backward_patches::Frames::new(self);
         let weight = frames.pack(weight);
-        let mut grad_input = grad_input;
-        let mut tasks = Vec::new();
-        for range in shards(images, shard::IMAGES) {
-            let grad_part = grad_input.take().map(|grad| {
-                let (part, rest) = grad.split_at_mut(range.len() * self.image_len());
-                grad_input = Some(rest);
-                part
-            });
-            tasks.push((layer.images(self, range), grad_part));
-        }
         let parts = shard::each(tasks, |(layer, grad_input)| {
             self.instruction_set.run(backward_patches::Shard {
                 frames: &frames,
@@ -185,6 +190,25 @@ impl ConvPool {
         });
         let (grad_weight, grad_bias) = shard::sum(parts);
         (frames.unpack(&grad_weight), grad_bias)
+    }
+
+    /// The parts of a batch, with the gradients of their inputs where these are asked for.
+    fn backward_tasks<'a>(
+        &self,
+        layer: Layer<'a>,
+        images: usize,
+        mut grad_input: Option<&'a mut [f32]>,
+    ) -> Vec<(Layer<'a>, Option<&'a mut [f32]>)> {
+        let mut tasks = Vec::new();
+        for range in shards(images, shard::IMAGES) {
+            let grad_part = grad_input.take().map(|grad| {
+                let (part, rest) = grad.split_at_mut(range.len() * self.image_len());
+                grad_input = Some(rest);
+                part
+            });
+            tasks.push((layer.images(self, range), grad_part));
+        }
+        tasks
     }
 
     fn backward_rows(&self, layer: Layer<'_>, images: usize) -> (Vec<f32>, Vec<f32>) {

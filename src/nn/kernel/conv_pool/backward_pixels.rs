@@ -1,0 +1,304 @@
+//! The backward pass for small images of whole vectors: multiply-adds for those winners alone that have
+//! a gradient, straight into the gradients of the pixels that they took.
+//!
+//! The images lie with the channels of a pixel side by side and zeros around them, each vector of a
+//! pixel's numbers followed by that of their gradients. All of it stays in the cache next to the
+//! processor: it is read, and written, once for each channel of the output.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::{ConvPool, Layer, STOPPED};
+use crate::nn::kernel::simd::Aligned;
+use crate::nn::kernel::transpose::transpose;
+
+/// Bytes of the cache next to the processor: those of all x86 processors with AVX2.
+const NEAREST_CACHE: usize = 32 << 10;
+
+/// How images and weights lie. Places and sizes are in vectors, or pairs of them, if nothing else is
+/// said.
+pub struct Pixels {
+    conv: ConvPool,
+    lanes: usize,
+    /// A pixel.
+    pixel: usize,
+    /// A row of the image.
+    stride: usize,
+    /// Where the patch of each window's first convolution begins.
+    windows: Vec<u32>,
+    /// From there to the patches of all four.
+    patches: [u32; 4],
+}
+
+impl Pixels {
+    /// `None` for a layer that another way is better for: its pixels fill no whole vectors, or its
+    /// images are large.
+    pub fn new(conv: &ConvPool) -> Option<Self> {
+        let lanes = conv.instruction_set.lanes();
+        let pixel = conv.channels_in.div_ceil(lanes);
+        let stride = conv.padded_width() * pixel;
+        let bytes = 2 * conv.padded_height() * stride * lanes * size_of::<f32>();
+        if 2 * conv.channels_in <= (2 * pixel - 1) * lanes || bytes > NEAREST_CACHE {
+            return None;
+        }
+        let at = |y, x| (y * stride + x * pixel) as u32;
+        let windows = |y| (0..conv.out_width()).map(move |x| at(2 * y, 2 * x));
+        Some(Self {
+            conv: *conv,
+            lanes,
+            pixel,
+            stride,
+            windows: (0..conv.out_height()).flat_map(windows).collect(),
+            patches: [at(0, 0), at(0, 1), at(1, 0), at(1, 1)],
+        })
+    }
+
+    /// A row of a patch.
+    fn row(&self) -> usize {
+        self.conv.kernel_size * self.pixel
+    }
+
+    /// A patch, and a channel's weight.
+    fn patch(&self) -> usize {
+        self.conv.kernel_size * self.row()
+    }
+
+    /// Calls `visit(number of the weight, number of the pack)` for each number of the weight.
+    fn for_each_weight(&self, mut visit: impl FnMut(usize, usize)) {
+        let conv = &self.conv;
+        let mut number = 0;
+        for out in 0..conv.channels_out {
+            for channel in 0..conv.channels_in {
+                for tap in 0..conv.kernel_size * conv.kernel_size {
+                    let at = out * self.patch() + tap * self.pixel;
+                    visit(number, at * self.lanes + channel);
+                    number += 1;
+                }
+            }
+        }
+    }
+
+    /// Puts the weight (out, in, K, K) into patches: (out, K, K, in).
+    pub fn pack(&self, weight: &[f32]) -> Aligned {
+        let mut aligned = Aligned::zeros(self.conv.channels_out * self.patch() * self.lanes);
+        let pack = aligned.numbers_mut();
+        self.for_each_weight(|number, at| pack[at] = weight[number]);
+        aligned
+    }
+
+    /// The reverse of [`pack`](Self::pack).
+    pub fn unpack(&self, pack: &[f32]) -> Vec<f32> {
+        let mut weight = vec![0.0; self.conv.channels_out * self.conv.taps()];
+        self.for_each_weight(|number, at| weight[number] = pack[at]);
+        weight
+    }
+
+    /// Calls `visit` for each vector of channels in each row of the image: the channels, where the
+    /// row begins in the first one's plane and where in the pairs, both in numbers.
+    #[inline(always)]
+    fn for_each_row(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        let conv = &self.conv;
+        for y in 0..conv.height {
+            let row = (conv.padding + y) * self.stride + conv.padding * self.pixel;
+            for v in 0..self.pixel {
+                let first = v * self.lanes;
+                let channels = self.lanes.min(conv.channels_in - first);
+                let plane = (first * conv.height + y) * conv.width;
+                visit(channels, plane, 2 * (row + v) * self.lanes);
+            }
+        }
+    }
+
+    /// Puts an image into the pairs, and zeros for its gradients.
+    #[inline(always)]
+    fn pad<S: Simd>(&self, simd: S, image: &[f32], pairs: &mut Aligned) {
+        for pair in pairs.vectors_mut::<S>().as_chunks_mut::<2>().0 {
+            pair[1] = simd.splat_f32s(0.0);
+        }
+        let pairs = pairs.numbers_mut();
+        let conv = &self.conv;
+        self.for_each_row(|channels, plane, at| {
+            let from = (&image[plane..], conv.height * conv.width);
+            let to = (&mut pairs[at..], 2 * self.pixel * self.lanes);
+            transpose((channels, conv.width), from, to, |number| number);
+        });
+    }
+
+    /// Takes an image's gradients from the pairs.
+    #[inline(always)]
+    fn unpad(&self, pairs: &Aligned, image: &mut [f32]) {
+        let pairs = pairs.numbers();
+        let conv = &self.conv;
+        self.for_each_row(|channels, plane, at| {
+            let from = (&pairs[at + self.lanes..], 2 * self.pixel * self.lanes);
+            let to = (&mut image[plane..], conv.height * conv.width);
+            transpose((conv.width, channels), from, to, |number| number);
+        });
+    }
+}
+
+/// Some images of a batch. Gives the gradients of the packed weight and of the bias.
+pub struct Shard<'a> {
+    pub pixels: &'a Pixels,
+    pub weight: &'a Aligned,
+    pub layer: Layer<'a>,
+    pub grad_input: Option<&'a mut [f32]>,
+}
+
+/// A pooled output that has a gradient.
+#[derive(Clone, Copy, Default)]
+struct Winner {
+    /// Where its patch begins.
+    at: u32,
+    grad: f32,
+}
+
+impl WithSimd for Shard<'_> {
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
+        let pixels = self.pixels;
+        let conv = &pixels.conv;
+        let patch = pixels.patch();
+        let mut grad_weight = Aligned::zeros(conv.channels_out * patch * S::F32_LANES);
+        let mut grad_bias = vec![0.0; conv.channels_out];
+        let mut pairs = Aligned::zeros(2 * conv.padded_height() * pixels.stride * S::F32_LANES);
+        let mut winners = vec![Winner::default(); conv.out_pixels()];
+        for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
+            pixels.pad(simd, image, &mut pairs);
+            for channel in 0..conv.channels_out {
+                let plane = (i * conv.channels_out + channel) * conv.out_pixels();
+                let plane = plane..plane + conv.out_pixels();
+                let places = &self.layer.winners[plane.clone()];
+                let grads = &self.layer.grad_output[plane];
+                let winners = pixels.find(places, grads, &mut winners);
+                grad_bias[channel] += sum(winners);
+                let weight = channel * patch..(channel + 1) * patch;
+                let pass = Pass {
+                    winners,
+                    weight: &self.weight.vectors::<S>()[weight.clone()],
+                    grad_weight: &mut grad_weight.vectors_mut::<S>()[weight],
+                    pairs: pairs.vectors_mut::<S>().as_chunks_mut().0,
+                    stride: pixels.stride,
+                    row: pixels.row(),
+                };
+                pass.run(simd, conv.kernel_size);
+            }
+            if let Some(grad_input) = &mut self.grad_input {
+                let image = i * conv.image_len()..(i + 1) * conv.image_len();
+                pixels.unpad(&pairs, &mut grad_input[image]);
+            }
+        }
+        (grad_weight.numbers_mut().to_vec(), grad_bias)
+    }
+}
+
+impl Pixels {
+    /// Collects the winners of a channel that have a gradient, at the beginning of `found`.
+    #[inline(always)]
+    fn find<'a>(&self, places: &[u8], grads: &[f32], found: &'a mut [Winner]) -> &'a [Winner] {
+        let mut count = 0;
+        for ((place, grad), window) in places.iter().zip(grads).zip(&self.windows) {
+            // One that has no gradient is written too, and then overwritten: cheaper than to guess.
+            found[count] = Winner {
+                at: window + self.patches[usize::from(place % STOPPED)],
+                grad: *grad,
+            };
+            count += usize::from(*place < STOPPED);
+        }
+        &found[..count]
+    }
+}
+
+/// The sum of the gradients, eight at a time.
+#[inline(always)]
+fn sum(winners: &[Winner]) -> f32 {
+    let mut sums = [0.0; 8];
+    let (eights, rest) = winners.as_chunks::<8>();
+    for eight in eights {
+        for j in 0..8 {
+            sums[j] += eight[j].grad;
+        }
+    }
+    let sums = sums.iter().sum::<f32>();
+    sums + rest.iter().map(|winner| winner.grad).sum::<f32>()
+}
+
+/// What the winners of one channel of an image add to gradients.
+struct Pass<'a, V> {
+    winners: &'a [Winner],
+    weight: &'a [V],
+    grad_weight: &'a mut [V],
+    /// The image: numbers and their gradients.
+    pairs: &'a mut [[V; 2]],
+    /// A row of the image.
+    stride: usize,
+    /// A row of a patch.
+    row: usize,
+}
+
+impl<V: Copy> Pass<'_, V> {
+    #[inline(always)]
+    fn run<S: Simd<f32s = V>>(mut self, simd: S, rows: usize) {
+        // At most 15 sums, as many as registers hold beside a gradient.
+        match (rows, self.row) {
+            (5, row) if row % 5 == 0 => {
+                self.add::<S, 5, 3>(simd, 0..3);
+                self.add::<S, 5, 2>(simd, 3..5);
+            }
+            (3, row) if row % 6 == 0 => {
+                self.add::<S, 6, 2>(simd, 0..2);
+                self.add::<S, 6, 1>(simd, 2..3);
+            }
+            (3, row) if row % 3 == 0 => self.add::<S, 3, 3>(simd, 0..3),
+            (_, row) if row % 4 == 0 => self.add::<S, 4, 1>(simd, 0..rows),
+            (_, row) if row % 3 == 0 => self.add::<S, 3, 1>(simd, 0..rows),
+            (_, row) if row % 2 == 0 => self.add::<S, 2, 1>(simd, 0..rows),
+            _ => self.add::<S, 1, 1>(simd, 0..rows),
+        }
+    }
+
+    /// For some rows of the patches: the gradients of the weight in `R` rows and `N` vectors of each
+    /// stay in registers while all winners go by.
+    #[inline(always)]
+    fn add<S: Simd<f32s = V>, const N: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        rows: Range<usize>,
+    ) {
+        for y in rows.step_by(R) {
+            for column in (0..self.row).step_by(N) {
+                let zero = simd.splat_f32s(0.0);
+                let (mut sums, mut weights) = ([[zero; N]; R], [[zero; N]; R]);
+                for r in 0..R {
+                    let row = &self.weight[(y + r) * self.row + column..];
+                    weights[r].copy_from_slice(&row[..N]);
+                }
+                'all: for winner in self.winners {
+                    let grad = simd.splat_f32s(winner.grad);
+                    for r in 0..R {
+                        let at = winner.at as usize + (y + r) * self.stride + column;
+                        // Never comes, and is no panic: see `simd::chunk`.
+                        let pairs = self.pairs.get_mut(at..);
+                        let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
+                            break 'all;
+                        };
+                        for i in 0..N {
+                            let [number, grad_number] = &mut pairs[i];
+                            sums[r][i] = simd.mul_add_e_f32s(grad, *number, sums[r][i]);
+                            *grad_number = simd.mul_add_e_f32s(grad, weights[r][i], *grad_number);
+                        }
+                    }
+                }
+                for r in 0..R {
+                    let row = &mut self.grad_weight[(y + r) * self.row + column..];
+                    for i in 0..N {
+                        row[i] = simd.add_f32s(row[i], sums[r][i]);
+                    }
+                }
+            }
+        }
+    }
+}
