@@ -11,8 +11,8 @@ use crate::train::Metrics;
 /// Images that are evaluated at a time: what the layers hand on then stays in the caches.
 const EVALUATION_BATCH: usize = 100;
 
-/// Mean loss and accuracy of `network` over all images of `split`, none for an empty one. On the CPU
-/// several batches run side by side; their sums are taken in order.
+/// Mean loss and accuracy of `network` over all images of `split`, none for an empty one. Batches may
+/// run side by side; their sums are taken in order.
 ///
 /// # Errors
 /// A network that does not take the split's images, or has too few classes for its labels.
@@ -29,26 +29,38 @@ pub fn evaluate_logits(
     split: &Split,
     device: &Device,
 ) -> Result<(Metrics, Vec<f32>)> {
-    let batches = Batches::sequential(split.len() as u32, EVALUATION_BATCH);
-    let batches: Vec<_> = batches.iter().collect();
-    let evaluate = |indices: &&[u32]| {
+    let parts = by_batch(split.len(), device, |indices| {
         let (images, labels) = tensors(split, indices, None, device)?;
         let logits = network.forward(&images)?;
         let loss = f64::from(cross_entropy(&logits, &labels)?.to_scalar::<f32>()?);
         let mut sum = Sum::default();
         sum.add(loss, count_correct(&logits, &labels)?, indices.len());
-        Ok((sum, logits.flatten_all()?.to_vec1()?))
-    };
-    let parts: Result<Vec<(Sum, Vec<f32>)>> = match device {
-        Device::Cpu => batches.par_iter().map(evaluate).collect(),
-        _ => batches.iter().map(evaluate).collect(),
-    };
+        Ok((sum, logits.flatten_all()?.to_vec1::<f32>()?))
+    })?;
     let (mut sum, mut logits) = (Sum::default(), Vec::new());
-    for (part, part_logits) in parts? {
+    for (part, part_logits) in parts {
         sum.extend(&part);
         logits.extend(part_logits);
     }
     Ok((sum.mean(), logits))
+}
+
+/// What `compute` gives for each batch of the first `count` images of a split, in order. On the CPU
+/// several batches run side by side.
+///
+/// # Errors
+/// The first of `compute`'s.
+pub fn by_batch<T: Send>(
+    count: usize,
+    device: &Device,
+    compute: impl Fn(&[u32]) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let batches = Batches::sequential(count as u32, EVALUATION_BATCH);
+    let batches: Vec<_> = batches.iter().collect();
+    match device {
+        Device::Cpu => batches.par_iter().map(|batch| compute(batch)).collect(),
+        _ => batches.into_iter().map(compute).collect(),
+    }
 }
 
 /// The images and labels at `indices`: (N, 1, H, W) with numbers from 0 to 1, changed as

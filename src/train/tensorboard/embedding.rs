@@ -2,11 +2,11 @@
 
 use candle_core::Tensor;
 
-use crate::data::{Batches, Split};
+use crate::data::Split;
 use crate::nn::Network;
 use crate::tb::image::{Image, ImageError};
 use crate::tb::writer::{Embedding, SummaryWriter};
-use crate::train::evaluate::tensors;
+use crate::train::evaluate::{by_batch, tensors};
 use crate::train::{Predictions, PredictionsError, Snapshot};
 
 use super::error::LogError;
@@ -18,8 +18,6 @@ const POINTS: usize = 2000;
 const COORDINATES: usize = 1 << 20;
 /// The side of a point's picture: of larger images every n-th pixel is taken.
 const MAX_SIDE: usize = 32;
-/// Images that are computed at a time.
-const BATCH: usize = 100;
 /// Coordinates are rounded to thousandths: nobody sees more, and as text they are most of a run.
 const PRECISION: f32 = 1000.0;
 
@@ -51,11 +49,11 @@ pub fn log_embedding(
     if points == 0 {
         return Ok(Ok(()));
     }
-    let mut vectors = Vec::new();
-    for indices in &Batches::sequential(points as u32, BATCH) {
+    let parts = by_batch(points, var.device(), |indices| {
         let (images, _) = tensors(split, indices, None, var.device())?;
-        vectors.extend(numbers(&features(snapshot.network, &images)?)?);
-    }
+        numbers(&features(snapshot.network, &images)?)
+    })?;
+    let mut vectors = parts.concat();
     for number in &mut vectors {
         *number = (*number * PRECISION).round() / PRECISION;
     }

@@ -40,12 +40,14 @@ pub struct ConvPool {
 impl ConvPool {
     /// Rows of the output.
     pub fn out_height(&self) -> usize {
-        (self.padded_height() - self.kernel_size + 1) / 2
+        let rows = self.padded_height() - self.kernel_size + 1;
+        rows / 2
     }
 
     /// Columns of the output.
     pub fn out_width(&self) -> usize {
-        (self.padded_width() - self.kernel_size + 1) / 2
+        let columns = self.padded_width() - self.kernel_size + 1;
+        columns / 2
     }
 
     fn image_len(&self) -> usize {
