@@ -8,7 +8,8 @@ use candle_nn::{BatchNormConfig, Init, ModuleT, VarBuilder};
 use crate::nn::composed;
 use crate::nn::kernel::batch_norm::{BatchNorm as Kernel, Normal, Slope};
 use crate::nn::kernel::simd::InstructionSet;
-use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32, with_f32s};
+use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32, with_f32s};
+use crate::nn::tape::{Graph, Tape};
 
 /// What the numbers of each channel of a batch are like.
 #[derive(Clone, Debug)]
@@ -59,14 +60,13 @@ pub fn batch_norm_train(
     bias: &Tensor,
     eps: f64,
 ) -> Result<(Tensor, BatchStats)> {
-    train(input, weight, bias, eps, false)
+    train(&mut Graph, [input, weight, bias], eps, false)
 }
 
 /// As [`batch_norm_train`], with a ReLU after it if `relu`.
 fn train(
-    input: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
+    tape: &mut impl Tape,
+    [input, weight, bias]: [&Tensor; 3],
     eps: f64,
     relu: bool,
 ) -> Result<(Tensor, BatchStats)> {
@@ -107,7 +107,7 @@ fn train(
         variance: Tensor::from_iter(variances.map(|variance| variance as f32), input.device())?,
         count,
     };
-    let output = input.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
+    let output = tape.apply_op3(contiguous([&input, weight, bias])?.each_ref(), op)?;
     Ok((output, stats))
 }
 
@@ -362,8 +362,17 @@ impl BatchNorm {
     /// # Errors
     /// As [`batch_norm_train`].
     pub fn forward_with_stats(&self, input: &Tensor) -> Result<(Tensor, BatchStats)> {
+        self.forward_on(&mut Graph, input)
+    }
+
+    /// As [`forward_with_stats`](Self::forward_with_stats), on a tape.
+    pub(super) fn forward_on(
+        &self,
+        tape: &mut impl Tape,
+        input: &Tensor,
+    ) -> Result<(Tensor, BatchStats)> {
         let (weight, bias) = self.weight_and_bias_for(input)?;
-        train(input, &weight, &bias, self.eps, self.relu)
+        train(tape, [input, &weight, &bias], self.eps, self.relu)
     }
 
     /// Moves the running statistics towards those of a batch.

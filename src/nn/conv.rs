@@ -6,7 +6,8 @@ use candle_nn::{Conv2dConfig, Init, Module, VarBuilder, init};
 use crate::nn::composed;
 use crate::nn::kernel::conv::Conv;
 use crate::nn::kernel::simd::InstructionSet;
-use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// More padding than any image has pixels.
 const MAX_PADDING: usize = 1 << 16;
@@ -24,6 +25,16 @@ pub fn convolve(
     input: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
+    padding: usize,
+    stride: usize,
+) -> Result<Tensor> {
+    convolve_on(&mut Graph, [input, weight, bias], padding, stride)
+}
+
+/// As [`convolve`], on a tape.
+pub(super) fn convolve_on(
+    tape: &mut impl Tape,
+    [input, weight, bias]: [&Tensor; 3],
     padding: usize,
     stride: usize,
 ) -> Result<Tensor> {
@@ -66,9 +77,7 @@ pub fn convolve(
         stride,
         instruction_set: InstructionSet::current(),
     };
-    input
-        .contiguous()?
-        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, ConvOp(conv))
+    tape.apply_op3(contiguous([input, weight, bias])?.each_ref(), ConvOp(conv))
 }
 
 struct ConvOp(Conv);

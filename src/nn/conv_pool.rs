@@ -4,10 +4,13 @@ use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
+use crate::nn::conv::convolve_on;
 use crate::nn::kernel::conv_pool::ConvPool;
 use crate::nn::kernel::simd::InstructionSet;
-use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
-use crate::nn::{convolve, max_pool2d, relu};
+use crate::nn::pool::max_pool2d_on;
+use crate::nn::relu::relu_on;
+use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// `relu(max_pool2d(convolve(input, weight, bias, padding, 1), 2, 2))` in one pass: several times as
 /// fast as the three, with their gradients.
@@ -38,6 +41,15 @@ pub fn conv_pool_relu(
     bias: &Tensor,
     padding: usize,
 ) -> Result<Tensor> {
+    conv_pool_relu_on(&mut Graph, [input, weight, bias], padding)
+}
+
+/// As [`conv_pool_relu`], on a tape.
+pub(super) fn conv_pool_relu_on(
+    tape: &mut impl Tape,
+    [input, weight, bias]: [&Tensor; 3],
+    padding: usize,
+) -> Result<Tensor> {
     let (_, channels_in, height, width) = input.dims4()?;
     let (channels_out, weight_in, kernel_size, kernel_width) = weight.dims4()?;
     if weight_in != channels_in || kernel_size != kernel_width || bias.dims() != [channels_out] {
@@ -62,8 +74,9 @@ pub fn conv_pool_relu(
         );
     }
     if !has_kernel(input) || channels_out == 0 {
-        let output = convolve(input, weight, bias, padding, 1)?;
-        return relu(&max_pool2d(&output, 2, 2)?);
+        let output = convolve_on(tape, [input, weight, bias], padding, 1)?;
+        let output = max_pool2d_on(tape, &output, 2, 2)?;
+        return relu_on(tape, &output);
     }
     let conv = ConvPool {
         channels_in,
@@ -78,9 +91,7 @@ pub fn conv_pool_relu(
         conv,
         winners: Mutex::default(),
     };
-    input
-        .contiguous()?
-        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    tape.apply_op3(contiguous([input, weight, bias])?.each_ref(), op)
 }
 
 struct ConvPoolOp {

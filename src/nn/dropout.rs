@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::nn::composed;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::tape::{Graph, Tape};
 use crate::random::{Purpose, Stream};
 
 /// Sets each element of `input` (N, …) to 0 with probability `rate` and multiplies the others by
@@ -29,6 +30,16 @@ use crate::random::{Purpose, Stream};
 /// # Errors
 /// A rate that is not in `[0, 1)`; another number of keys than of rows.
 pub fn dropout(input: &Tensor, rate: f64, keys: &[u64]) -> Result<Tensor> {
+    dropout_on(&mut Graph, input, rate, keys)
+}
+
+/// As [`dropout`], on a tape.
+pub(super) fn dropout_on(
+    tape: &mut impl Tape,
+    input: &Tensor,
+    rate: f64,
+    keys: &[u64],
+) -> Result<Tensor> {
     if !(0.0..1.0).contains(&rate) {
         bail!("dropout takes a rate from 0 to below 1, not {rate}");
     }
@@ -45,10 +56,8 @@ pub fn dropout(input: &Tensor, rate: f64, keys: &[u64]) -> Result<Tensor> {
     if !has_kernel(input) {
         return composed::dropout(input, rate, keys);
     }
-    input.contiguous()?.apply_op1(DropoutOp {
-        rate,
-        keys: keys.to_vec(),
-    })
+    let keys = keys.to_vec();
+    tape.apply_op1(&input.contiguous()?, DropoutOp { rate, keys })
 }
 
 /// The key of each image for one layer in one epoch: a pure function of all that is given. `images`

@@ -5,7 +5,8 @@ use candle_nn::{Init, Module, VarBuilder, init};
 
 use crate::nn::composed;
 use crate::nn::kernel::matmul::{Matrix, par_matmul};
-use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// `input weightᵀ + bias`, for an input (N, in), a weight (out, in) and a bias (out).
 ///
@@ -15,6 +16,14 @@ use crate::nn::slice::{f32_slice, has_kernel, to_grads, with_f32};
 /// # Errors
 /// Shapes that do not fit.
 pub fn affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    affine_on(&mut Graph, [input, weight, bias])
+}
+
+/// As [`affine`], on a tape.
+pub(super) fn affine_on(
+    tape: &mut impl Tape,
+    [input, weight, bias]: [&Tensor; 3],
+) -> Result<Tensor> {
     let rows = input.dim(0)?;
     let features_in = input.dims()[1..].iter().product::<usize>();
     let (features_out, weight_in) = weight.dims2()?;
@@ -30,9 +39,7 @@ pub fn affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
     if !has_kernel(input) {
         return composed::affine(&input.reshape((rows, features_in))?, weight, bias);
     }
-    input
-        .contiguous()?
-        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, AffineOp)
+    tape.apply_op3(contiguous([input, weight, bias])?.each_ref(), AffineOp)
 }
 
 struct AffineOp;

@@ -4,12 +4,22 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, b
 
 use crate::nn::composed;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// The mean softmax cross-entropy of `logits` (N, classes) against `labels` (N, u32): a scalar.
 ///
 /// # Errors
 /// Shapes that do not fit, an empty batch, a label that is not below `classes`.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    cross_entropy_on(&mut Graph, logits, labels)
+}
+
+/// As [`cross_entropy`], on a tape.
+pub(super) fn cross_entropy_on(
+    tape: &mut impl Tape,
+    logits: &Tensor,
+    labels: &Tensor,
+) -> Result<Tensor> {
     let (rows, classes) = logits.dims2()?;
     if labels.dims() != [rows] || labels.dtype() != DType::U32 || rows == 0 {
         bail!(
@@ -30,7 +40,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
             classes.wrapping_sub(1)
         );
     }
-    logits.contiguous()?.apply_op1(CrossEntropyOp { labels })
+    tape.apply_op1(&logits.contiguous()?, CrossEntropyOp { labels })
 }
 
 struct CrossEntropyOp {

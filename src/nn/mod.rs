@@ -20,6 +20,7 @@ mod pool;
 mod relu;
 mod schedule;
 mod slice;
+mod tape;
 
 pub use batch_norm::{BatchNorm, BatchStats, batch_norm, batch_norm_eval, batch_norm_train};
 pub use conv::{Conv2d, conv2d, convolve};
@@ -28,6 +29,7 @@ pub use dropout::{dropout, dropout_keys};
 pub use kernel::simd::{InstructionSet, NotAvailable};
 pub use linear::{Linear, affine, linear};
 pub use loss::{count_correct, cross_entropy};
+pub(crate) use network::Gradients;
 pub use network::{
     Layer, NamedNetwork, Network, OutputShape, Padding, Plan, PlanError, PlannedLayer,
 };

@@ -8,6 +8,7 @@ use crate::nn::composed;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// The largest value of each `kernel_size` × `kernel_size` window of `input` (N, C, H, W), windows
 /// `stride` apart; a window that would stick out is left out. The output is
@@ -22,6 +23,16 @@ use crate::nn::slice::{f32_slice, has_kernel, with_f32};
 /// # Errors
 /// A window that does not fit into the input or is larger than 16; a stride of 0.
 pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    max_pool2d_on(&mut Graph, input, kernel_size, stride)
+}
+
+/// As [`max_pool2d`], on a tape.
+pub(super) fn max_pool2d_on(
+    tape: &mut impl Tape,
+    input: &Tensor,
+    kernel_size: usize,
+    stride: usize,
+) -> Result<Tensor> {
     let (_, _, height, width) = input.dims4()?;
     if !(1..=16).contains(&kernel_size) || stride == 0 || height.min(width) < kernel_size {
         bail!(
@@ -39,10 +50,11 @@ pub fn max_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
         stride,
         instruction_set: InstructionSet::current(),
     };
-    input.contiguous()?.apply_op1(MaxPoolOp {
+    let op = MaxPoolOp {
         pool,
         winners: Mutex::default(),
-    })
+    };
+    tape.apply_op1(&input.contiguous()?, op)
 }
 
 struct MaxPoolOp {
@@ -107,6 +119,16 @@ fn pooled(pool: &Pool, layout: &Layout) -> Result<Shape> {
 /// # Errors
 /// A window that does not fit into the input; a stride of 0.
 pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<Tensor> {
+    avg_pool2d_on(&mut Graph, input, kernel_size, stride)
+}
+
+/// As [`avg_pool2d`], on a tape.
+pub(super) fn avg_pool2d_on(
+    tape: &mut impl Tape,
+    input: &Tensor,
+    kernel_size: usize,
+    stride: usize,
+) -> Result<Tensor> {
     let (_, _, height, width) = input.dims4()?;
     if kernel_size == 0 || stride == 0 || height.min(width) < kernel_size {
         bail!(
@@ -117,13 +139,14 @@ pub fn avg_pool2d(input: &Tensor, kernel_size: usize, stride: usize) -> Result<T
     if !has_kernel(input) {
         return composed::avg_pool2d(input, kernel_size, stride);
     }
-    input.contiguous()?.apply_op1(AvgPoolOp(Pool {
+    let pool = Pool {
         height,
         width,
         kernel_size,
         stride,
         instruction_set: InstructionSet::current(),
-    }))
+    };
+    tape.apply_op1(&input.contiguous()?, AvgPoolOp(pool))
 }
 
 struct AvgPoolOp(Pool);

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::nn::composed;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
+use crate::nn::tape::{Graph, Tape};
 
 /// Elements that one thread takes at a time: smaller tensors are not worth splitting.
 const CHUNK: usize = 1 << 14;
@@ -15,10 +16,15 @@ const CHUNK: usize = 1 << 14;
 /// # Errors
 /// None of its own.
 pub fn relu(input: &Tensor) -> Result<Tensor> {
+    relu_on(&mut Graph, input)
+}
+
+/// As [`relu`], on a tape.
+pub(super) fn relu_on(tape: &mut impl Tape, input: &Tensor) -> Result<Tensor> {
     if !has_kernel(input) {
         return composed::relu(input);
     }
-    input.contiguous()?.apply_op1(ReluOp)
+    tape.apply_op1(&input.contiguous()?, ReluOp)
 }
 
 struct ReluOp;

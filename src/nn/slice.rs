@@ -61,6 +61,12 @@ pub fn with_f32s<T>(
     read(&slices.collect::<Result<Vec<_>>>()?)
 }
 
+/// The tensors, those that lie scattered copied.
+pub fn contiguous(tensors: [&Tensor; 3]) -> Result<[Tensor; 3]> {
+    let [input, weight, bias] = tensors.map(Tensor::contiguous);
+    Ok([input?, weight?, bias?])
+}
+
 /// The gradients of a layer's input, weight and bias as tensors of their shapes: what `bwd` of a
 /// [`candle_core::CustomOp3`] gives.
 pub fn to_grads(

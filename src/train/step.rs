@@ -5,7 +5,7 @@ use candle_core::{Device, Result};
 use rayon::prelude::*;
 
 use crate::data::{Augmentation, Split};
-use crate::nn::{BatchStats, Network, count_correct, cross_entropy, dropout_keys};
+use crate::nn::{Gradients, Network, count_correct, dropout_keys};
 use crate::train::evaluate::{Sum, tensors};
 
 /// What a batch is computed from.
@@ -22,9 +22,8 @@ pub struct Step<'a> {
 
 /// What a part of a batch gives.
 struct Part {
-    grads: GradStore,
+    gradients: Gradients,
     sum: Sum,
-    statistics: Vec<BatchStats>,
 }
 
 impl Step<'_> {
@@ -52,9 +51,9 @@ impl Step<'_> {
         let mut grads = Vec::new();
         let mut sum = Sum::default();
         for part in parts.collect::<Result<Vec<_>>>()? {
-            self.network.update(&part.statistics)?;
+            self.network.update(&part.gradients.statistics)?;
             sum.extend(&part.sum);
-            grads.push(part.grads);
+            grads.push(part.gradients.grads);
         }
         Ok((grads, sum))
     }
@@ -65,17 +64,11 @@ impl Step<'_> {
         let augmentation = Some(&self.augmentation);
         let (images, labels) = tensors(self.split, indices, augmentation, self.device)?;
         let keys = |layer| dropout_keys(seed, layer as u64, epoch, indices);
-        let (logits, statistics) = self.network.forward_train(&images, keys)?; // (N, classes)
-        let loss = cross_entropy(&logits, &labels)?;
         let share = indices.len() as f64 / batch as f64;
-        let grads = (&loss * share)?.backward()?;
+        let gradients = (self.network).gradients(&images, &labels, share, keys)?;
         let mut sum = Sum::default();
-        let loss = f64::from(loss.to_scalar::<f32>()?);
-        sum.add(loss, count_correct(&logits, &labels)?, indices.len());
-        Ok(Part {
-            grads,
-            sum,
-            statistics,
-        })
+        let correct = count_correct(&gradients.logits, &labels)?;
+        sum.add(gradients.loss, correct, indices.len());
+        Ok(Part { gradients, sum })
     }
 }

@@ -6,13 +6,20 @@ mod plan;
 
 use std::ops::Range;
 
+use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{BatchNormConfig, Conv2dConfig, Module, ModuleT as _, VarBuilder};
 
-use crate::nn::{
-    BatchNorm, BatchStats, Conv2d, Linear, avg_pool2d, batch_norm, conv_pool_relu, conv2d, dropout,
-    linear, max_pool2d, relu,
-};
+use crate::nn::conv::convolve_on;
+use crate::nn::conv_pool::conv_pool_relu_on;
+use crate::nn::dropout::dropout_on;
+use crate::nn::linear::affine_on;
+use crate::nn::loss::cross_entropy_on;
+use crate::nn::pool::{avg_pool2d_on, max_pool2d_on};
+use crate::nn::relu::relu_on;
+use crate::nn::slice::has_kernel;
+use crate::nn::tape::{Chain, Graph, Tape};
+use crate::nn::{BatchNorm, BatchStats, Conv2d, Linear, batch_norm, conv2d, linear};
 
 pub use layer::{Layer, Padding};
 pub use named::NamedNetwork;
@@ -23,7 +30,7 @@ pub use plan::{OutputShape, Plan, PlanError, PlannedLayer};
 /// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). As a [`Module`] it
 /// evaluates; training goes through [`forward_train`](Self::forward_train). Its parameters
 /// are named after the layers of its [`Plan`], as `conv1.weight`, and have PyTorch's shapes.
-/// Convolution of stride 1, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`]; batch
+/// Convolution of stride 1, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`](crate::nn::conv_pool_relu); batch
 /// normalization and ReLU are computed at once too.
 ///
 /// ```
@@ -45,6 +52,18 @@ pub struct Network {
     ops: Vec<Op>,
     /// The layers that are computed at once.
     steps: Vec<Range<usize>>,
+}
+
+/// What one batch, or a part of it, says of a network.
+pub(crate) struct Gradients {
+    /// Of the parameters.
+    pub grads: GradStore,
+    /// (N, classes).
+    pub logits: Tensor,
+    /// The mean over the images.
+    pub loss: f64,
+    /// Of each batch normalisation, for [`Network::update`].
+    pub statistics: Vec<BatchStats>,
 }
 
 /// What a layer computes.
@@ -92,21 +111,63 @@ impl Network {
         images: &Tensor,
         keys: impl Fn(usize) -> Vec<u64>,
     ) -> Result<(Tensor, Vec<BatchStats>)> {
+        self.forward_on(&mut Graph, images, keys)
+    }
+
+    /// As [`forward_train`](Self::forward_train), on a tape.
+    fn forward_on(
+        &self,
+        tape: &mut impl Tape,
+        images: &Tensor,
+        keys: impl Fn(usize) -> Vec<u64>,
+    ) -> Result<(Tensor, Vec<BatchStats>)> {
         let mut statistics = Vec::new();
         let mut x = images.clone();
         for step in &self.steps {
             x = match &self.ops[step.clone()] {
-                [Op::Dropout { rate }] => dropout(&x, *rate, &keys(step.start))?,
+                [Op::Dropout { rate }] => dropout_on(tape, &x, *rate, &keys(step.start))?,
                 [Op::BatchNorm(layer), rest @ ..] => {
                     let layer = with_relu(layer, rest);
-                    let (output, of_batch) = layer.forward_with_stats(&x)?;
+                    let (output, of_batch) = layer.forward_on(tape, &x)?;
                     statistics.push(of_batch);
                     output
                 }
-                _ => self.step(step, &x)?,
+                _ => self.step(tape, step, &x)?,
             };
         }
         Ok((x, statistics))
+    }
+
+    /// The mean cross-entropy loss over a batch, and the gradients of `share` times the loss: what
+    /// [`forward_train`](Self::forward_train), [`cross_entropy`](crate::nn::cross_entropy) and
+    /// [`Tensor::backward`] give, without candle's graph where every layer has a kernel of ours.
+    ///
+    /// # Errors
+    /// As [`forward_train`](Self::forward_train); labels that are none.
+    pub(crate) fn gradients(
+        &self,
+        images: &Tensor,
+        labels: &Tensor,
+        share: f64,
+        keys: impl Fn(usize) -> Vec<u64>,
+    ) -> Result<Gradients> {
+        let mut chain = Chain::default();
+        let (logits, statistics, loss, grads);
+        if has_kernel(images) {
+            (logits, statistics) = self.forward_on(&mut chain, images, keys)?;
+            loss = cross_entropy_on(&mut chain, &logits, labels)?;
+            grads = chain.backward(Tensor::new(share as f32, images.device())?)?;
+        } else {
+            (logits, statistics) = self.forward_train(images, keys)?;
+            loss = cross_entropy_on(&mut Graph, &logits, labels)?;
+            grads = (&loss * share)?.backward()?;
+        }
+        Ok(Gradients {
+            grads,
+            logits: logits.detach(),
+            loss: f64::from(loss.to_scalar::<f32>()?),
+            statistics,
+        })
     }
 
     /// Moves the running statistics of each batch normalisation towards those of a batch, as
@@ -145,18 +206,20 @@ impl Network {
         let mut outputs = Vec::new();
         let mut x = images.clone();
         for step in steps {
-            x = self.step(step, &x)?;
+            x = self.step(&mut Graph, step, &x)?;
             outputs.push((step.clone(), x.clone()));
         }
         Ok(outputs)
     }
 
-    fn step(&self, layers: &Range<usize>, x: &Tensor) -> Result<Tensor> {
+    /// What some layers that are computed at once give in evaluation.
+    fn step(&self, tape: &mut impl Tape, layers: &Range<usize>, x: &Tensor) -> Result<Tensor> {
         match &self.ops[layers.clone()] {
-            [op] => op.forward(x),
+            [op] => op.forward(tape, x),
             [Op::BatchNorm(layer), rest @ ..] => with_relu(layer, rest).forward_t(x, false),
             [Op::Conv(conv), ..] => {
-                conv_pool_relu(x, conv.weight(), conv.bias(), conv.config().padding)
+                let tensors = [x, conv.weight(), conv.bias()];
+                conv_pool_relu_on(tape, tensors, conv.config().padding)
             }
             _ => bail!("layers {layers:?} are not computed at once"),
         }
@@ -166,7 +229,7 @@ impl Network {
 impl Module for Network {
     fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let mut steps = self.steps.iter();
-        steps.try_fold(images.clone(), |x, step| self.step(step, &x))
+        steps.try_fold(images.clone(), |x, step| self.step(&mut Graph, step, &x))
     }
 }
 
@@ -209,15 +272,19 @@ impl Op {
     }
 
     /// In evaluation.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, tape: &mut impl Tape, x: &Tensor) -> Result<Tensor> {
         match self {
-            Op::Conv(conv) => conv.forward(x),
+            Op::Conv(conv) => {
+                let config = conv.config();
+                let tensors = [x, conv.weight(), conv.bias()];
+                convolve_on(tape, tensors, config.padding, config.stride)
+            }
             Op::BatchNorm(layer) => layer.forward_t(x, false),
-            Op::Relu => relu(x),
-            Op::MaxPool { size, stride } => max_pool2d(x, *size, *stride),
-            Op::AvgPool { size, stride } => avg_pool2d(x, *size, *stride),
+            Op::Relu => relu_on(tape, x),
+            Op::MaxPool { size, stride } => max_pool2d_on(tape, x, *size, *stride),
+            Op::AvgPool { size, stride } => avg_pool2d_on(tape, x, *size, *stride),
             Op::Dropout { .. } => Ok(x.clone()),
-            Op::Linear(linear) => linear.forward(x),
+            Op::Linear(linear) => affine_on(tape, [x, linear.weight(), linear.bias()]),
         }
     }
 }
@@ -247,7 +314,7 @@ fn steps(plan: &Plan) -> Vec<Range<usize>> {
     steps
 }
 
-/// Whether it is a convolution of the kind that [`conv_pool_relu`] computes.
+/// Whether it is a convolution of the kind that [`conv_pool_relu`](crate::nn::conv_pool_relu) computes.
 fn goes_step_by_step(layer: &Layer) -> bool {
     matches!(layer, Layer::Conv { stride: 1, .. })
 }
@@ -262,4 +329,70 @@ fn is_pool_relu(a: &Layer, b: &Layer) -> bool {
     };
     let is_relu = |layer: &Layer| *layer == Layer::Relu {};
     (halves(a) && is_relu(b)) || (is_relu(a) && halves(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::{Init, Parameters, cross_entropy, dropout_keys};
+
+    /// A layer of each kind, and those together that are computed at once.
+    fn layers() -> Vec<Layer> {
+        vec![
+            Layer::conv(4, 3),
+            Layer::BatchNorm {},
+            Layer::Relu {},
+            Layer::MaxPool {
+                size: 3,
+                stride: Some(2),
+            },
+            Layer::conv(8, 3),
+            Layer::max_pool(2),
+            Layer::Relu {},
+            Layer::BatchNorm {},
+            Layer::AvgPool {
+                size: 2,
+                stride: Some(1),
+            },
+            Layer::Dropout { rate: 0.2 },
+            Layer::linear(7),
+            Layer::Relu {},
+            Layer::classes(),
+        ]
+    }
+
+    #[test]
+    fn gradients_are_those_of_candles_graph() {
+        let cpu = &Device::Cpu;
+        let labels = Tensor::new(&[3u32, 0, 9, 1, 1], cpu).unwrap();
+        let keys = |layer| dropout_keys(1, layer as u64, 2, &[5, 6, 7, 8, 9]);
+        let named = NamedNetwork::ALL.map(NamedNetwork::layers);
+        for layers in named.into_iter().chain([layers()]) {
+            let plan = Plan::new(&layers, [1, 28, 28], 10).unwrap();
+            let parameters = Parameters::new(3, Init::Layers);
+            let network = Network::new(&plan, parameters.builder(cpu)).unwrap();
+            let images = Tensor::randn(0f32, 1.0, (5, 1, 28, 28), cpu).unwrap();
+            let found = network.gradients(&images, &labels, 0.3, keys).unwrap();
+
+            let (logits, statistics) = network.forward_train(&images, keys).unwrap();
+            let loss = cross_entropy(&logits, &labels).unwrap();
+            let grads = (&loss * 0.3).unwrap().backward().unwrap();
+            assert_eq!(found.loss as f32, loss.to_scalar::<f32>().unwrap());
+            let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(numbers(&found.logits), numbers(&logits));
+            for (found, expected) in found.statistics.iter().zip(&statistics) {
+                assert_eq!(numbers(found.mean()), numbers(expected.mean()));
+            }
+            let vars = parameters.vars_in_order();
+            assert!(!vars.is_empty());
+            for var in vars {
+                let [found, expected] =
+                    [&found.grads, &grads].map(|grads| grads.get(&var).map(numbers));
+                assert!(found.is_some());
+                assert_eq!(found, expected);
+            }
+        }
+    }
 }
