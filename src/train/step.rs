@@ -30,9 +30,8 @@ impl Step<'_> {
     /// The gradients of the mean loss over the images at `indices`, in parts that are to be added up
     /// in order, and their loss and right answers.
     ///
-    /// On the CPU the two halves of the batch run at the same time, each through a graph of its
-    /// own: what candle does between our ops keeps two threads busy then, and threads do not fall
-    /// asleep between two ops. The halves are the same for any number of threads. Batch
+    /// On the CPU the two halves of the batch run at the same time: threads do not fall asleep
+    /// between two ops. The halves are the same for any number of threads. Batch
     /// normalisations take each for a batch of its own, and move their running statistics by the
     /// first half and then by the second.
     ///
