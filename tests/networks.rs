@@ -280,7 +280,7 @@ fn the_named_networks_are_what_they_are_said_to_be() {
     let sprint = plan(NamedNetwork::Sprint);
     assert_eq!(
         (sprint.parameters(), sprint.multiply_adds()),
-        (36_954, 749_568)
+        (44_650, 485_120)
     );
     let deep = plan(NamedNetwork::Deep);
     assert_eq!(

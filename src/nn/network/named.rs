@@ -25,8 +25,9 @@ pub enum NamedNetwork {
     /// Recognition", 1998) as it is usually written today: ReLU for the sigmoid, max-pooling for the
     /// trained averages, every map joined with every other.
     Lenet5,
-    /// Three small convolutions and two fully connected layers with batch normalization: about as much
-    /// work as the article's, but it learns more from one epoch.
+    /// Three small convolutions and two fully connected layers with batch normalization: less work than
+    /// the article's, but it learns more from one epoch. Without padding the first one gives 24×24
+    /// pixels, which halve to 12, 6 and 3.
     Sprint,
     /// Five 3×3 convolutions and two fully connected layers with batch normalization and a little
     /// dropout: better than the others, at 24 times the work of the article's. Where it pools, it pools
@@ -78,12 +79,7 @@ fn lenet5() -> Vec<Layer> {
         Layer::conv(6, 5),
         Layer::Relu {},
         Layer::max_pool(2),
-        Layer::Conv {
-            channels: 16,
-            kernel: 5,
-            stride: 1,
-            padding: Padding::Zeros(0),
-        },
+        unpadded_conv(16, 5),
         Layer::Relu {},
         Layer::max_pool(2),
         Layer::linear(120),
@@ -94,20 +90,29 @@ fn lenet5() -> Vec<Layer> {
     ]
 }
 
+fn unpadded_conv(channels: usize, kernel: usize) -> Layer {
+    Layer::Conv {
+        channels,
+        kernel,
+        stride: 1,
+        padding: Padding::Zeros(0),
+    }
+}
+
 fn sprint() -> Vec<Layer> {
     vec![
-        Layer::conv(8, 5),
+        unpadded_conv(8, 5),
         Layer::max_pool(2),
         Layer::Relu {},
         Layer::conv(16, 3),
         Layer::max_pool(2),
         Layer::Relu {},
         Layer::BatchNorm {},
-        Layer::conv(48, 3),
+        Layer::conv(32, 3),
         Layer::max_pool(2),
         Layer::Relu {},
         Layer::BatchNorm {},
-        Layer::linear(64),
+        Layer::linear(128),
         Layer::BatchNorm {},
         Layer::Relu {},
         Layer::classes(),
