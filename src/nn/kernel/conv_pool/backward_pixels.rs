@@ -32,14 +32,15 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// `None` for a layer that another way is better for: its pixels fill no whole vectors, or its
-    /// images are large.
+    /// `None` for a layer that another way is better for: its pixels leave half a vector empty, or
+    /// its images are large.
     pub fn new(conv: &ConvPool) -> Option<Self> {
         let lanes = conv.instruction_set.lanes();
         let pixel = conv.channels_in.div_ceil(lanes);
         let stride = conv.padded_width() * pixel;
         let bytes = 2 * conv.padded_height() * stride * lanes * size_of::<f32>();
-        if 2 * conv.channels_in <= (2 * pixel - 1) * lanes || bytes > NEAREST_CACHE {
+        let empty_lanes = pixel * lanes - conv.channels_in;
+        if 2 * empty_lanes >= lanes || bytes > NEAREST_CACHE {
             return None;
         }
         let at = |y, x| (y * stride + x * pixel) as u32;
