@@ -12,8 +12,8 @@ const SIDE_MARGIN: usize = 1;
 
 impl Image {
     /// The images side by side, `columns` in a row, on white, `padding` pixels apart and from the
-    /// edge. Each stands in the upper left of a cell as large as the largest image. The grid has as
-    /// many channels as the image with the most.
+    /// edge. Each stands in the upper left of a cell as wide as the widest image and as high as the
+    /// highest of its row. The grid has as many channels as the image with the most.
     ///
     /// # Errors
     /// [`ImageError::Grid`] without images or columns, [`ImageError::Size`] for a grid that is too
@@ -34,24 +34,32 @@ impl Image {
         rows: usize,
         padding: usize,
     ) -> Result<Self, ImageError> {
-        let largest = |side: fn(&Self) -> usize| images.iter().map(side).max().unwrap_or_default();
-        let (width, height) = (largest(Self::width), largest(Self::height));
         if images.is_empty() || columns == 0 {
             let images = images.len();
             return Err(ImageError::Grid { images, columns });
         }
-        let total = |cells: usize, side: usize| {
-            let cell = side.saturating_add(padding);
-            cells.saturating_mul(cell).saturating_add(padding)
+        let largest = |images: &[Self], side: fn(&Self) -> usize| {
+            images.iter().map(side).max().unwrap_or_default()
         };
-        let channels = largest(Self::channels);
-        let (all_width, all_height) = (total(columns, width), total(rows, height));
-        let mut sheet = Self::filled(all_width, all_height, channels, WHITE)?;
-        for (index, image) in images.iter().enumerate() {
-            let (column, row) = (index % columns, index / columns);
-            let x = padding + column * (width + padding);
-            let y = padding + row * (height + padding);
-            sheet.paste(image, x, y);
+        let channels = largest(images, Self::channels);
+        let (width, height) = (largest(images, Self::width), largest(images, Self::height));
+        let total = |cells: usize, side: usize| cells.saturating_mul(side.saturating_add(padding));
+        let filled = images.chunks(columns);
+        let blank = total(rows.saturating_sub(filled.len()), height);
+        let heights = filled.map(|row| total(1, largest(row, Self::height)));
+        let all_height = heights.fold(blank, usize::saturating_add);
+        let mut sheet = Self::filled(
+            total(columns, width).saturating_add(padding),
+            all_height.saturating_add(padding),
+            channels,
+            WHITE,
+        )?;
+        let mut y = padding;
+        for row in images.chunks(columns) {
+            for (column, image) in row.iter().enumerate() {
+                sheet.paste(image, padding + column * (width + padding), y);
+            }
+            y += largest(row, Self::height) + padding;
         }
         Ok(sheet)
     }
@@ -286,7 +294,7 @@ mod tests {
         let images = [grey(2, 1, 0), grey(1, 2, 0), grey(1, 1, 7)];
         let grid = Image::grid(&images, 2, 1).unwrap();
         let expected = [
-            ".......", ".##.#..", "....#..", ".......", ".+.....", ".......", ".......",
+            ".......", ".##.#..", "....#..", ".......", ".+.....", ".......",
         ];
         assert_eq!(picture(&grid), expected);
         // Not more columns than images; colour where one image has it.
