@@ -108,6 +108,11 @@ impl Chain {
         let CpuStorage::F32(numbers) = storage else {
             bail!("a chain takes ops that give f32");
         };
+        if let Some(last) = self.links.last()
+            && last.output.id() != input.id()
+        {
+            bail!("a chain's ops take what the one before gave; something was computed in between");
+        }
         // A variable, for ops look there whether their input needs a gradient.
         let output = Var::from_vec(numbers, shape, &Device::Cpu)?.into_inner();
         self.links.push(Link {

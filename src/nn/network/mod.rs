@@ -30,8 +30,8 @@ pub use plan::{OutputShape, Plan, PlanError, PlannedLayer};
 /// It takes images (N, C, H, W), numbers from 0 to 1, and gives logits (N, classes). As a [`Module`] it
 /// evaluates; training goes through [`forward_train`](Self::forward_train). Its parameters
 /// are named after the layers of its [`Plan`], as `conv1.weight`, and have PyTorch's shapes.
-/// Convolution of stride 1, max-pooling by 2 and ReLU, in either order, go through [`conv_pool_relu`](crate::nn::conv_pool_relu); batch
-/// normalization and ReLU are computed at once too.
+/// Convolution of stride 1, max-pooling by 2 and ReLU, in either order, go through
+/// [`conv_pool_relu`](crate::nn::conv_pool_relu); batch normalization and ReLU are computed at once too.
 ///
 /// ```
 /// use candle_core::{Device, Module, Tensor};
