@@ -127,9 +127,10 @@ impl Outcome {
 /// The same configuration gives the same weights bit for bit, for any number of threads, on the
 /// same instruction set.
 ///
-/// candle 0.11 adds large gradients on threads of its own, which spin while they wait and so take
-/// cores from this training. Start the program with `CANDLE_NUM_THREADS=1` in its environment, as
-/// `cnn-tb` does for itself: on two cores it is then twice as fast.
+/// Where [`Config::clip_norm`] is set, candle 0.11 adds gradients on threads of its own, which spin
+/// while they wait and so take cores from this training. Start the program with
+/// `CANDLE_NUM_THREADS=1` in its environment, as `cnn-tb` does for itself: on two cores it is then a
+/// tenth faster.
 ///
 /// # Errors
 /// See [`FitError`].

@@ -20,6 +20,25 @@ pub fn shards(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<
     (0..parts).map(move |part| count * part / parts..count * (part + 1) / parts)
 }
 
+/// The parts of `numbers`, if there are any, that belong to the ranges of `0..count` that
+/// [`shards`] gives, `len` numbers for each of `0..count`.
+pub fn split(
+    numbers: Option<&mut [f32]>,
+    count: usize,
+    most: usize,
+    len: usize,
+) -> impl Iterator<Item = (Range<usize>, Option<&mut [f32]>)> {
+    let mut rest = numbers;
+    shards(count, most).map(move |range| {
+        let part = rest.take().map(|numbers| {
+            let (part, tail) = numbers.split_at_mut(range.len() * len);
+            rest = Some(tail);
+            part
+        });
+        (range, part)
+    })
+}
+
 /// Does every task, side by side; the results are in the tasks' order.
 pub fn each<Task: Send, R: Send>(
     tasks: Vec<Task>,

@@ -337,6 +337,7 @@ mod tests {
 
     use super::*;
     use crate::nn::{Init, Parameters, cross_entropy, dropout_keys};
+    use crate::random::{Purpose, Stream};
 
     /// A layer of each kind, and those together that are computed at once.
     fn layers() -> Vec<Layer> {
@@ -373,7 +374,9 @@ mod tests {
             let plan = Plan::new(&layers, [1, 28, 28], 10).unwrap();
             let parameters = Parameters::new(3, Init::Layers);
             let network = Network::new(&plan, parameters.builder(cpu)).unwrap();
-            let images = Tensor::randn(0f32, 1.0, (5, 1, 28, 28), cpu).unwrap();
+            let mut stream = Stream::new(4, Purpose::Init, 0);
+            let pixels: Vec<f32> = (0..5 * 28 * 28).map(|_| stream.normal()).collect();
+            let images = Tensor::from_vec(pixels, (5, 1, 28, 28), cpu).unwrap();
             let found = network.gradients(&images, &labels, 0.3, keys).unwrap();
 
             let (logits, statistics) = network.forward_train(&images, keys).unwrap();
@@ -382,6 +385,7 @@ mod tests {
             assert_eq!(found.loss as f32, loss.to_scalar::<f32>().unwrap());
             let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(numbers(&found.logits), numbers(&logits));
+            assert_eq!(found.statistics.len(), statistics.len());
             for (found, expected) in found.statistics.iter().zip(&statistics) {
                 assert_eq!(numbers(found.mean()), numbers(expected.mean()));
             }

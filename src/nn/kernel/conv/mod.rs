@@ -173,18 +173,9 @@ impl Conv {
         let backward = grad_input
             .is_some()
             .then(|| InputGradient::new(self, weight));
-        let mut rest = grad_input;
-        let mut tasks = Vec::new();
-        for range in shards(images, shard::IMAGES) {
-            let grad_input = rest.take().map(|grad| {
-                let (part, tail) = grad.split_at_mut(range.len() * self.image_len());
-                rest = Some(tail);
-                part
-            });
-            tasks.push((range, grad_input));
-        }
+        let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
         let part = |len: usize, range: &Range<usize>| range.start * len..range.end * len;
-        shard::sum(shard::each(tasks, |(range, grad_input)| {
+        shard::sum(shard::each(tasks.collect(), |(range, grad_input)| {
             self.instruction_set.run(Backward {
                 conv: self,
                 layout: &layout,

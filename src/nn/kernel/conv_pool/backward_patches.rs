@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, Layer, STOPPED};
+use super::{ConvPool, Layer, STOPPED, Winner};
 use crate::nn::kernel::simd::{Aligned, chunk};
 use crate::nn::kernel::transpose::transpose;
 
@@ -185,14 +185,6 @@ pub struct Shard<'a> {
     pub grad_input: Option<&'a mut [f32]>,
 }
 
-/// A pooled output that has a gradient.
-#[derive(Clone, Copy, Default)]
-struct Winner {
-    /// Where its patch begins in the image; or its weight, in the pack.
-    at: u32,
-    grad: f32,
-}
-
 /// The winners of one image.
 struct Winners {
     /// Those of one channel, by the copy of the weight that they take.
@@ -221,10 +213,7 @@ impl WithSimd for Shard<'_> {
             frames.pad(image, padded.numbers_mut());
             winners.frame_counts.fill(0);
             for channel in 0..conv.channels_out {
-                let plane = (i * conv.channels_out + channel) * conv.out_pixels();
-                let plane = plane..plane + conv.out_pixels();
-                let places = &self.layer.winners[plane.clone()];
-                let grads = &self.layer.grad_output[plane];
+                let (places, grads) = self.layer.channel(conv, i, channel);
                 grad_bias[channel] += winners.find(frames, channel, places, grads);
                 for i in 0..frames.copies() {
                     let grad_weight = grad_weight.vectors_mut::<S>();

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, Layer, STOPPED};
+use super::{ConvPool, Layer, STOPPED, Winner};
 use crate::nn::kernel::simd::Aligned;
 use crate::nn::kernel::transpose::transpose;
 
@@ -147,14 +147,6 @@ pub struct Shard<'a> {
     pub grad_input: Option<&'a mut [f32]>,
 }
 
-/// A pooled output that has a gradient.
-#[derive(Clone, Copy, Default)]
-struct Winner {
-    /// Where its patch begins.
-    at: u32,
-    grad: f32,
-}
-
 impl WithSimd for Shard<'_> {
     type Output = (Vec<f32>, Vec<f32>);
 
@@ -170,10 +162,7 @@ impl WithSimd for Shard<'_> {
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
             pixels.pad(simd, image, &mut pairs);
             for channel in 0..conv.channels_out {
-                let plane = (i * conv.channels_out + channel) * conv.out_pixels();
-                let plane = plane..plane + conv.out_pixels();
-                let places = &self.layer.winners[plane.clone()];
-                let grads = &self.layer.grad_output[plane];
+                let (places, grads) = self.layer.channel(conv, i, channel);
                 let winners = pixels.find(places, grads, &mut winners);
                 grad_bias[channel] += sum(winners);
                 let weight = channel * patch..(channel + 1) * patch;

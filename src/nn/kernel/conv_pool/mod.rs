@@ -166,7 +166,9 @@ impl ConvPool {
         if grad_input.is_none() && self.channels_in * self.kernel_size < lanes {
             return self.backward_rows(layer, images);
         }
-        let tasks = self.backward_tasks(layer, images, grad_input);
+        let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
+        let tasks = tasks.map(|(range, grad_input)| (layer.images(self, range), grad_input));
+        let tasks = tasks.collect();
         if let Some(pixels) = backward_pixels::Pixels::new(self) {
             let weight = pixels.pack(weight);
             let parts = shard::each(tasks, |(layer, grad_input)| {
@@ -192,25 +194,6 @@ impl ConvPool {
         });
         let (grad_weight, grad_bias) = shard::sum(parts);
         (frames.unpack(&grad_weight), grad_bias)
-    }
-
-    /// The parts of a batch, with the gradients of their inputs where these are asked for.
-    fn backward_tasks<'a>(
-        &self,
-        layer: Layer<'a>,
-        images: usize,
-        mut grad_input: Option<&'a mut [f32]>,
-    ) -> Vec<(Layer<'a>, Option<&'a mut [f32]>)> {
-        let mut tasks = Vec::new();
-        for range in shards(images, shard::IMAGES) {
-            let grad_part = grad_input.take().map(|grad| {
-                let (part, rest) = grad.split_at_mut(range.len() * self.image_len());
-                grad_input = Some(rest);
-                part
-            });
-            tasks.push((layer.images(self, range), grad_part));
-        }
-        tasks
     }
 
     fn backward_rows(&self, layer: Layer<'_>, images: usize) -> (Vec<f32>, Vec<f32>) {
@@ -244,6 +227,22 @@ impl Layer<'_> {
             grad_output: &self.grad_output[out],
         }
     }
+
+    /// The winner bytes of one channel of an image, and the gradients.
+    #[inline(always)]
+    fn channel(&self, conv: &ConvPool, image: usize, channel: usize) -> (&[u8], &[f32]) {
+        let plane = (image * conv.channels_out + channel) * conv.out_pixels();
+        let plane = plane..plane + conv.out_pixels();
+        (&self.winners[plane.clone()], &self.grad_output[plane])
+    }
+}
+
+/// A pooled output that has a gradient.
+#[derive(Clone, Copy, Default)]
+struct Winner {
+    /// Where its patch begins in the image; or its weight, in a pack of them.
+    at: u32,
+    grad: f32,
 }
 
 /// Some images of a batch, and where what comes of them goes.
