@@ -207,13 +207,6 @@ pub fn chunk<T, const N: usize>(elements: &[T], at: usize) -> Option<&[T; N]> {
     elements.get(at..)?.first_chunk()
 }
 
-/// The vector from `at` on; `None` if there are fewer numbers than it holds.
-#[inline(always)]
-pub fn load<S: Simd>(numbers: &[f32], at: usize) -> Option<S::f32s> {
-    let numbers = numbers.get(at..)?.get(..S::F32_LANES)?;
-    S::as_simd_f32s(numbers).0.first().copied()
-}
-
 /// Puts the first `count` numbers of a vector, or all, at the beginning of `to`.
 #[inline(always)]
 pub fn store_f32s<S: Simd>(simd: S, to: &mut [f32], count: usize, vector: S::f32s) {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, Layer, STOPPED, Winner};
+use super::{ConvPool, Layer, STOPPED, Winner, sum};
 use crate::nn::kernel::simd::Aligned;
 use crate::nn::kernel::transpose::transpose;
 
@@ -200,20 +200,6 @@ impl Pixels {
         }
         &found[..count]
     }
-}
-
-/// The sum of the gradients, eight at a time.
-#[inline(always)]
-fn sum(winners: &[Winner]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (eights, rest) = winners.as_chunks::<8>();
-    for eight in eights {
-        for j in 0..8 {
-            sums[j] += eight[j].grad;
-        }
-    }
-    let sums = sums.iter().sum::<f32>();
-    sums + rest.iter().map(|winner| winner.grad).sum::<f32>()
 }
 
 /// What the winners of one channel of an image add to gradients.

@@ -1,18 +1,20 @@
-//! The backward pass of a first layer with few channels, which needs no gradient of its input.
+//! The backward pass of a first layer with few channels, which needs no gradient of its input:
+//! multiply-adds for those winners alone that have a gradient, a vector for each row of a patch.
 //!
-//! Where a patch fills but a part of a vector, it is quicker to visit all four convolutions of each
-//! pooling window, with the gradients of those that lost set to 0, than the winners one by one: a
-//! vector then holds a row of windows, as in the forward pass.
+//! Pictures have blank margins, which give the weight nothing: only windows that meet what is drawn are
+//! visited.
 
-use pulp::bytemuck::cast_slice_mut;
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
-use super::forward_rows::Rows;
-use super::{ConvPool, Layer, STOPPED};
-use crate::nn::kernel::simd::{Aligned, chunk, load};
+use super::{ConvPool, Layer, STOPPED, Winner, sum};
+use crate::nn::kernel::simd::{Aligned, chunk};
 
-/// Some images of a batch. Gives the gradients of the weight (out, in, K, K) and of the bias, a
-/// vector for each number: [`add_lanes`] makes one of them.
+/// Numbers of a padded row, at most: wider images take another way.
+pub const WIDEST: usize = 128;
+
+/// Some images of a batch. Gives the gradients of the weight and of the bias.
 pub struct Shard<'a> {
     pub conv: &'a ConvPool,
     pub layer: Layer<'a>,
@@ -23,174 +25,182 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        match self.conv.kernel_size {
-            size if size % 5 == 0 => self.run::<S, 5, 6>(simd),
-            size if size % 3 == 0 => self.run::<S, 3, 4>(simd),
-            _ => self.run::<S, 1, 2>(simd),
+        match (self.conv.kernel_size, self.conv.padded_width()) {
+            (size, ..=32) if size % 5 == 0 => self.run::<S, 5, 32, 160>(simd),
+            (size, ..=32) if size % 3 == 0 => self.run::<S, 3, 32, 96>(simd),
+            (_, ..=32) => self.run::<S, 1, 32, 32>(simd),
+            (size, _) if size % 5 == 0 => self.run::<S, 5, WIDEST, 640>(simd),
+            (size, _) if size % 3 == 0 => self.run::<S, 3, WIDEST, 384>(simd),
+            _ => self.run::<S, 1, WIDEST, WIDEST>(simd),
         }
     }
 }
 
 impl Shard<'_> {
+    /// `R` rows of a patch at a time.
     #[inline(always)]
-    fn run<S: Simd, const TAPS: usize, const COLUMNS: usize>(
+    fn run<S: Simd, const R: usize, const STRIDE: usize, const SPAN: usize>(
         self,
         simd: S,
     ) -> (Vec<f32>, Vec<f32>) {
         let conv = self.conv;
-        let mut rows = Rows::new(conv, S::F32_LANES);
-        let mut gates = Gates::new(conv, S::F32_LANES);
-        let count = conv.channels_out * conv.taps();
-        let mut sums = Aligned::zeros(count * S::F32_LANES);
-        let mut grad_bias = Aligned::zeros(conv.channels_out * S::F32_LANES);
+        let mut padded = Padded::new(conv, STRIDE);
+        let mut sums = Aligned::zeros(conv.channels_out * padded.rows.len() * S::F32_LANES);
+        let mut grad_bias = vec![0.0; conv.channels_out];
+        let mut winners = vec![Winner::default(); conv.out_pixels()];
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
-            let out = i * conv.out_len()..(i + 1) * conv.out_len();
-            gates.winners[..conv.out_len()].copy_from_slice(&self.layer.winners[out.clone()]);
-            let grads = &self.layer.grad_output[out];
+            let grads = &self.layer.grad_output[i * conv.out_len()..(i + 1) * conv.out_len()];
             // Without a way out, so that it goes vector by vector.
             let is_finite = grads.iter().fold(true, |all, grad| all & grad.is_finite());
-            rows.fill::<S>(conv, image, is_finite);
-            for (channel, grads) in grads.chunks_exact(conv.out_pixels()).enumerate() {
-                let grad_bias = &mut grad_bias.vectors_mut::<S>()[channel];
-                *grad_bias = gates.fill::<S>(simd, channel * conv.out_pixels(), grads, *grad_bias);
-                let sums = &mut sums.vectors_mut::<S>()[channel * conv.taps()..][..conv.taps()];
-                for (i, sums) in sums.as_chunks_mut::<TAPS>().0.iter_mut().enumerate() {
-                    let tap = (i * TAPS / conv.kernel_size, i * TAPS % conv.kernel_size);
-                    gates.add::<S, TAPS, COLUMNS>(simd, &rows, tap, sums);
+            padded.fill(conv, image, is_finite);
+            for channel in 0..conv.channels_out {
+                let (places, grads) = self.layer.channel(conv, i, channel);
+                grad_bias[channel] += padded.place(places, grads, &mut winners);
+                let winners = padded.keep_drawn(conv, &mut winners);
+                let sums = &mut sums.vectors_mut::<S>()[channel * padded.rows.len()..];
+                let (rows, _) = padded.rows.as_chunks::<R>();
+                for (sums, rows) in sums.as_chunks_mut::<R>().0.iter_mut().zip(rows) {
+                    add::<S, R, STRIDE, SPAN>(simd, winners, &padded.pixels[rows[0]..], sums);
                 }
             }
         }
-        (
-            sums.numbers_mut().to_vec(),
-            grad_bias.numbers_mut().to_vec(),
-        )
+        let rows = sums.numbers().chunks_exact(S::F32_LANES);
+        let weight = rows.flat_map(|row| &row[..conv.kernel_size]).copied();
+        (weight.collect(), grad_bias)
     }
 }
 
-/// Adds up the lanes of each vector.
-pub fn add_lanes(conv: &ConvPool, sums: &[f32]) -> Vec<f32> {
-    let vectors = sums.chunks_exact(conv.instruction_set.lanes());
-    vectors.map(|lanes| lanes.iter().sum()).collect()
+/// An image with zeros around it.
+struct Padded {
+    /// With a row more at the end for the last vector to read.
+    pixels: Vec<f32>,
+    /// Numbers of a row.
+    stride: usize,
+    /// From a patch to each of its rows (in, K).
+    rows: Vec<usize>,
+    /// Where the patch of each window's first convolution begins.
+    windows: Vec<u32>,
+    /// Rows and columns of the pooled image outside of which a window meets zeros alone.
+    drawn: [Range<usize>; 2],
 }
 
-/// The gradients of one channel, by the place of the winner in its window.
-struct Gates {
-    tiles: Vec<Tile>,
-    /// Rows of the pooled image: all those of a tile's column come first, then the next column's.
-    height: usize,
-    /// The winner bytes of an image, and some more for the last vector to read.
-    winners: Vec<u8>,
-    /// What is added to the winner bytes of a vector: nothing, or to those beyond a row, that they
-    /// were stopped.
-    beyond: [Vec<f32>; 2],
-    /// For each tile, four vectors.
-    grads: Aligned,
-}
-
-/// A vector of pooled outputs in one row.
-struct Tile {
-    /// Where it begins in the channel's plane.
-    plane: usize,
-    /// Whether it goes beyond the row.
-    goes_beyond: bool,
-}
-
-impl Gates {
-    fn new(conv: &ConvPool, lanes: usize) -> Self {
-        let width = conv.out_width();
-        let tile = |y, x| Tile {
-            plane: y * width + x,
-            goes_beyond: x + lanes > width,
-        };
-        let column = |x| (0..conv.out_height()).map(move |y| tile(y, x));
-        let tiles: Vec<_> = (0..width).step_by(lanes).flat_map(column).collect();
-        let beyond = |lane| {
-            if lane < width % lanes {
-                0.0
-            } else {
-                f32::from(STOPPED)
-            }
-        };
+impl Padded {
+    fn new(conv: &ConvPool, stride: usize) -> Self {
+        let height = conv.padded_height();
+        let row = |channel: usize, ky: usize| (channel * height + ky) * stride;
+        let rows = |channel| (0..conv.kernel_size).map(move |ky| row(channel, ky));
+        let windows = |y| (0..conv.out_width()).map(move |x| (2 * y * stride + 2 * x) as u32);
         Self {
-            winners: vec![STOPPED; conv.out_len() + lanes],
-            beyond: [vec![0.0; lanes], (0..lanes).map(beyond).collect()],
-            grads: Aligned::zeros(4 * lanes * tiles.len()),
-            height: conv.out_height(),
-            tiles,
+            pixels: vec![0.0; (conv.channels_in * height + 1) * stride],
+            rows: (0..conv.channels_in).flat_map(rows).collect(),
+            windows: (0..conv.out_height()).flat_map(windows).collect(),
+            stride,
+            drawn: [0..0, 0..0],
         }
     }
 
-    /// Takes the gradients of the channel whose plane begins at `plane`, and adds those that ReLU
-    /// let through to `sum`.
+    /// Takes the place of the image before. Whether products with zeros `may_be_skipped` depends on
+    /// the other factor, since an infinite one would give NaN.
     #[inline(always)]
-    fn fill<S: Simd>(&mut self, simd: S, plane: usize, grads: &[f32], sum: S::f32s) -> S::f32s {
-        let zero = simd.splat_f32s(0.0);
-        let mut sum = sum;
-        let gates = self.grads.vectors_mut::<S>().as_chunks_mut::<4>().0;
-        for (gates, tile) in gates.iter_mut().zip(&self.tiles) {
-            // Whole numbers, as vectors compare them best.
-            let mut place = zero;
-            let places: &mut [f32] = cast_slice_mut(std::slice::from_mut(&mut place));
-            let winners = &self.winners[plane + tile.plane..][..S::F32_LANES];
-            for (place, winner) in places.iter_mut().zip(winners) {
-                *place = f32::from(*winner);
-            }
-            let place = simd.add_f32s(
-                place,
-                simd.partial_load_f32s(&self.beyond[usize::from(tile.goes_beyond)]),
-            );
-            let grad = load::<S>(grads, tile.plane);
-            let grad = grad.unwrap_or_else(|| simd.partial_load_f32s(&grads[tile.plane..]));
-            for j in 0..4 {
-                let wins = simd.equal_f32s(place, simd.splat_f32s(j as f32));
-                gates[j] = simd.select_f32s(wins, grad, zero);
-            }
-            let stopped = simd.splat_f32s(f32::from(STOPPED));
-            let let_through = simd.less_than_f32s(place, stopped);
-            sum = simd.add_f32s(sum, simd.select_f32s(let_through, grad, zero));
+    fn fill(&mut self, conv: &ConvPool, image: &[f32], may_be_skipped: bool) {
+        for (y, row) in image.chunks_exact(conv.width).enumerate() {
+            let (channel, y) = (y / conv.height, y % conv.height);
+            let row_at = channel * conv.padded_height() + conv.padding + y;
+            let at = row_at * self.stride + conv.padding;
+            self.pixels[at..at + conv.width].copy_from_slice(row);
         }
-        sum
+        let counts = [conv.out_height(), conv.out_width()];
+        self.drawn = counts.map(|count| 0..count);
+        if may_be_skipped {
+            for (windows, pixels) in self.drawn.iter_mut().zip(drawn(conv, image)) {
+                // Window `i` takes rows 2 i to 2 i + K of the padded image.
+                let first = (pixels.start + conv.padding).saturating_sub(conv.kernel_size);
+                let end = (pixels.end + conv.padding).div_ceil(2).min(windows.end);
+                *windows = first.div_ceil(2).min(end)..end;
+            }
+        }
     }
 
-    /// Adds the products of the gradients with the pixels of `TAPS` taps side by side, the first of
-    /// which is in some row of (in, K) and some column; they take `COLUMNS` columns, one more.
+    /// Finds where a channel's winners are, those with a gradient of 0 too that ReLU stopped; gives the
+    /// sum of the gradients. Visiting those too is cheaper than leaving them out.
     #[inline(always)]
-    fn add<S: Simd, const TAPS: usize, const COLUMNS: usize>(
-        &self,
-        simd: S,
-        rows: &Rows,
-        (row, column): (usize, usize),
-        sums: &mut [S::f32s; TAPS],
-    ) {
-        // Two sums a tap, since each multiply-add waits for the one before.
-        let mut halves = [[simd.splat_f32s(0.0); 2]; TAPS];
-        let gates = self.grads.vectors::<S>().as_chunks::<4>().0;
-        let (channel, ky) = (row / rows.kernel_size(), row % rows.kernel_size());
-        let drawn = rows.pooled_rows(channel, ky, self.height);
-        for (tile, gates) in gates.chunks_exact(self.height).enumerate() {
-            for y in drawn.clone() {
-                let pair = rows.pair::<S>(channel, tile, 2 * y + ky);
-                let (Some([upper, lower]), Some(gates)) = (pair, gates.get(y)) else {
-                    break;
-                };
-                let (Some(upper), Some(lower)) = (
-                    chunk::<_, COLUMNS>(upper, column),
-                    chunk::<_, COLUMNS>(lower, column),
-                ) else {
-                    break;
-                };
-                for (dy, row) in [upper, lower].into_iter().enumerate() {
-                    for i in 0..TAPS {
-                        for dx in 0..2 {
-                            let gate = gates[2 * dy + dx];
-                            halves[i][dy] = simd.mul_add_e_f32s(gate, row[i + dx], halves[i][dy]);
-                        }
-                    }
-                }
+    fn place(&self, places: &[u8], grads: &[f32], winners: &mut [Winner]) -> f32 {
+        let stride = self.stride as u32;
+        let found = places.iter().zip(grads).zip(&self.windows);
+        for (((place, grad), window), winner) in found.zip(&mut *winners) {
+            let (dy, dx) = (u32::from(place / 2 % 2), u32::from(place % 2));
+            winner.at = window + dy * stride + dx;
+            winner.grad = if *place < STOPPED { *grad } else { 0.0 };
+        }
+        sum(winners)
+    }
+
+    /// Moves those that meet what is drawn to the beginning.
+    #[inline(always)]
+    fn keep_drawn<'a>(&self, conv: &ConvPool, winners: &'a mut [Winner]) -> &'a [Winner] {
+        let [rows, columns] = &self.drawn;
+        let mut count = 0;
+        for y in rows.clone() {
+            let row = y * conv.out_width();
+            winners.copy_within(row + columns.start..row + columns.end, count);
+            count += columns.len();
+        }
+        &winners[..count]
+    }
+}
+
+/// The rows and the columns of an image outside of which there are zeros alone.
+#[inline(always)]
+fn drawn(conv: &ConvPool, image: &[f32]) -> [Range<usize>; 2] {
+    // Whether a bit is set in a row, or in a column, of any channel.
+    let (mut rows, mut columns) = (vec![0; conv.height], vec![0; conv.width]);
+    for plane in image.chunks_exact(conv.height * conv.width) {
+        for (row, pixels) in rows.iter_mut().zip(plane.chunks_exact(conv.width)) {
+            // Two zeros differ in the sign.
+            let bits = |pixel: &f32| pixel.to_bits() << 1;
+            *row |= pixels.iter().fold(0, |any, pixel| any | bits(pixel));
+            for (column, pixel) in columns.iter_mut().zip(pixels) {
+                *column |= bits(pixel);
             }
         }
-        for i in 0..TAPS {
-            sums[i] = simd.add_f32s(sums[i], simd.add_f32s(halves[i][0], halves[i][1]));
+    }
+    [rows, columns].map(|bits| {
+        let first = bits.iter().position(|bits| *bits != 0);
+        let last = bits.iter().rposition(|bits| *bits != 0);
+        first.unwrap_or(0)..last.map_or(0, |last| last + 1)
+    })
+}
+
+/// Adds the winners' gradients times `R` rows of their patches to `sums`. The rows are `STRIDE` apart and
+/// together `SPAN` numbers: fixed, so that a patch is looked up but once.
+#[inline(always)]
+fn add<S: Simd, const R: usize, const STRIDE: usize, const SPAN: usize>(
+    simd: S,
+    winners: &[Winner],
+    pixels: &[f32],
+    sums: &mut [S::f32s; R],
+) {
+    // Two sums a row, since each multiply-add waits for the one before.
+    let mut halves = [[simd.splat_f32s(0.0); R]; 2];
+    let (pairs, last) = winners.as_chunks::<2>();
+    let last = match last {
+        [last] => [*last, Winner { grad: 0.0, ..*last }],
+        _ => [Winner::default(); 2],
+    };
+    'all: for pair in pairs.iter().chain([&last]) {
+        for (i, winner) in pair.iter().enumerate() {
+            // Never `None`, and no panic: see `chunk`.
+            let Some(patch) = chunk::<_, SPAN>(pixels, winner.at as usize) else {
+                break 'all;
+            };
+            let grad = simd.splat_f32s(winner.grad);
+            for r in 0..R {
+                let row = S::as_simd_f32s(&patch[r * STRIDE..][..S::F32_LANES]).0[0];
+                halves[i][r] = simd.mul_add_e_f32s(grad, row, halves[i][r]);
+            }
         }
+    }
+    for r in 0..R {
+        sums[r] = simd.add_f32s(sums[r], simd.add_f32s(halves[0][r], halves[1][r]));
     }
 }

@@ -190,13 +190,6 @@ impl Rows {
         start.saturating_sub(2 * y + 1).min(last)..last
     }
 
-    /// The rows of the pooled image whose windows take anything but zeros for row `ky` of the kernel.
-    pub fn pooled_rows(&self, channel: usize, ky: usize, height: usize) -> Range<usize> {
-        let Range { start, end } = self.drawn[channel];
-        let last = end.saturating_sub(ky).div_ceil(2).min(height);
-        (start.saturating_sub(ky) / 2).min(last)..last
-    }
-
     /// What the convolution gives for the windows of a tile in row `y` of the pooled image, for each
     /// channel of a block.
     #[inline(always)]

@@ -163,7 +163,9 @@ impl ConvPool {
         };
         // A patch that fills but a part of a vector is better gone through along the rows.
         let lanes = self.instruction_set.lanes();
-        if grad_input.is_none() && self.channels_in * self.kernel_size < lanes {
+        let has_short_rows = self.channels_in * self.kernel_size < lanes
+            && self.padded_width() <= backward_rows::WIDEST;
+        if grad_input.is_none() && has_short_rows {
             return self.backward_rows(layer, images);
         }
         let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
@@ -203,9 +205,7 @@ impl ConvPool {
             let shard = backward_rows::Shard { conv: self, layer };
             self.instruction_set.run(shard)
         });
-        let (grad_weight, grad_bias) = shard::sum(parts);
-        let add_lanes = |sums: Vec<f32>| backward_rows::add_lanes(self, &sums);
-        (add_lanes(grad_weight), add_lanes(grad_bias))
+        shard::sum(parts)
     }
 }
 
@@ -243,6 +243,20 @@ struct Winner {
     /// Where its patch begins in the image; or its weight, in a pack of them.
     at: u32,
     grad: f32,
+}
+
+/// The sum of the gradients, eight at a time.
+#[inline(always)]
+fn sum(winners: &[Winner]) -> f32 {
+    let mut sums = [0.0; 8];
+    let (eights, rest) = winners.as_chunks::<8>();
+    for eight in eights {
+        for j in 0..8 {
+            sums[j] += eight[j].grad;
+        }
+    }
+    let sums = sums.iter().sum::<f32>();
+    sums + rest.iter().map(|winner| winner.grad).sum::<f32>()
 }
 
 /// Some images of a batch, and where what comes of them goes.
@@ -379,6 +393,64 @@ mod tests {
                 let grads = fused.backward(&input, &weight, &winners, &grad_pooled, None);
                 assert_close(&what, &grads.0, &grad_weight);
                 assert_close(&what, &grads.1, &grad_bias);
+            }
+        }
+    }
+
+    /// The gradients of weight and bias of a first layer that sees noise, and an image that is blank
+    /// outside of `drawn`, whose gradients are `grad` or, if that is `None`, random. With and without
+    /// the gradient of the input, which takes another way.
+    fn first_layer(
+        conv: &ConvPool,
+        drawn: &[Range<usize>; 2],
+        grad: Option<f32>,
+    ) -> [(Vec<f32>, Vec<f32>); 2] {
+        let mut input = random(2 * conv.image_len(), 1);
+        for (at, pixel) in input[conv.image_len()..].iter_mut().enumerate() {
+            let place = [at / conv.width, at % conv.width];
+            if !(0..2).all(|axis| drawn[axis].contains(&place[axis])) {
+                *pixel = 0.0;
+            }
+        }
+        let weight = random(conv.channels_out * conv.taps(), 2);
+        // What is blank goes through ReLU.
+        let bias = vec![0.5; conv.channels_out];
+        let len = 2 * conv.out_len();
+        let (mut output, mut winners) = (vec![0.0; len], vec![0; len]);
+        conv.forward(&input, &weight, &bias, &mut output, &mut winners);
+        let mut grad_output = random(len, 4);
+        if let Some(grad) = grad {
+            grad_output[conv.out_len()..].fill(grad);
+        }
+        let mut grad_input = vec![0.0; input.len()];
+        [Some(&mut grad_input[..]), None]
+            .map(|grad_input| conv.backward(&input, &weight, &winners, &grad_output, grad_input))
+    }
+
+    #[test]
+    fn a_first_layer_has_the_gradients_that_it_would_have_without_leaving_margins_out() {
+        let boxes = [[0..0, 0..0], [0..1, 0..1], [3..8, 2..7], [9..12, 11..13]];
+        for (kernel_size, padding) in [(1, 0), (2, 1), (3, 0), (3, 1), (5, 2), (5, 4), (7, 3)] {
+            for (width, drawn) in [(13, 0), (13, 1), (13, 2), (13, 3), (40, 2), (131, 2)] {
+                for instruction_set in InstructionSet::available() {
+                    let conv = ConvPool {
+                        channels_in: 1,
+                        height: 12,
+                        width,
+                        channels_out: 3,
+                        kernel_size,
+                        padding,
+                        instruction_set,
+                    };
+                    let what = format!("{conv:?} {drawn}");
+                    let [expected, found] = first_layer(&conv, &boxes[drawn], None);
+                    assert_close(&what, &found.0, &expected.0);
+                    assert_close(&what, &found.1, &expected.1);
+                    // Infinity times 0 is NaN.
+                    let [_, found] = first_layer(&conv, &boxes[drawn], Some(f32::INFINITY));
+                    assert!(!found.0.iter().any(|grad| grad.is_finite()), "{what}");
+                    assert!(!found.1.iter().any(|grad| grad.is_finite()), "{what}");
+                }
             }
         }
     }
