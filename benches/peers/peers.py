@@ -106,6 +106,11 @@ def secs_to_accuracy(process, accuracy_of):
     return reached, process.memory()
 
 
+def described(network):
+    """The layers of one of our networks, for PyTorch to make the same."""
+    return output_of(PROGRAM, "network", network, "--json")
+
+
 def our_accuracy(seed):
     def accuracy_of(line):
         return line["validation"]["accuracy"] if line["event"] == "epoch" else None
@@ -117,7 +122,7 @@ def our_accuracy(seed):
 def pytorch_accuracy(mode, seed):
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run([UNPACK, directory], check=True)
-        process = Process([sys.executable, PYTORCH, mode, "recipe", directory, seed])
+        process = Process([sys.executable, PYTORCH, described("article"), mode, "recipe", directory, seed])
         return secs_to_accuracy(process, lambda line: line["validation_accuracy"])
 
 
@@ -135,7 +140,7 @@ def measure(peers, rounds):
 
 def pytorch_peers(epochs, environment=None, network="article", parts=1):
     def peer(mode):
-        command = [sys.executable, PYTORCH, mode, "epochs", epochs, network, parts]
+        command = [sys.executable, PYTORCH, described(network), mode, "epochs", epochs, parts]
         return lambda _: epoch_secs(command, environment)
 
     return {name: peer(mode) for mode, name in MODES.items()}

@@ -1,14 +1,14 @@
-"""cnn-tb's named networks in PyTorch, on 2 threads, with fused Adam and batches of 100.
+"""cnn-tb's networks in PyTorch, on 2 threads, with fused Adam and batches of 100.
 
-usage: pytorch.py MODE epochs EPOCHS NETWORK PARTS
+usage: pytorch.py NETWORK MODE epochs EPOCHS PARTS
                                         seconds of each epoch, as one JSON line
-       pytorch.py MODE recipe IDX_DIR SEED
+       pytorch.py NETWORK MODE recipe IDX_DIR SEED
                                         cnn-tb's default recipe on MNIST, a JSON line for each epoch
-MODE is eager, channels_last or compiled.
+NETWORK is what `cnn-tb network --json` prints; MODE is eager, channels_last or compiled.
 
 `epochs` takes 55,000 random images to train on and 5,000 to evaluate; one more epoch warms up and does
 not count. Of slow networks it takes one of PARTS parts of both, and their time by PARTS. `recipe` trains
-the article's network on the original files of MNIST, whose first 5,000 images are for validation.
+on the original files of MNIST, whose first 5,000 images are for validation.
 """
 
 import json
@@ -31,41 +31,37 @@ RECIPE_EPOCHS = 6
 RECIPE_LEARNING_RATE = 0.006
 
 
-def article():
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Conv2d(6, 16, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(784, 128), nn.ReLU(),
-        nn.Linear(128, 10),
-    )
+def built(description):
+    """The network that `cnn-tb network --json` describes."""
+    return nn.Sequential(*modules(json.loads(description)))
 
 
-def lenet5():
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120), nn.ReLU(),
-        nn.Linear(120, 84), nn.ReLU(),
-        nn.Linear(84, 10),
-    )
-
-
-def deep():
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-        nn.Conv2d(32, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(32),
-        nn.Conv2d(32, 64, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(64),
-        nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
-        nn.Conv2d(64, 128, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(128),
-        nn.Flatten(), nn.Dropout(0.1),
-        nn.Linear(1152, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.3),
-        nn.Linear(128, 10),
-    )
-
-
-NETWORKS = {"article": article, "lenet5": lenet5, "deep": deep}
+def modules(network):
+    shape = network["input"]
+    for layer in network["layers"]:
+        output = layer["output"]
+        match layer["type"]:
+            case "conv":
+                kernel, padding = layer["kernel"], layer["padding"]
+                padding = (kernel - 1) // 2 if padding == "same" else padding
+                yield nn.Conv2d(shape[0], output[0], kernel, layer.get("stride", 1), padding)
+            case "batch_norm":
+                yield (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0])
+            case "relu":
+                yield nn.ReLU()
+            case "max_pool":
+                yield nn.MaxPool2d(layer["size"], layer.get("stride"))
+            case "avg_pool":
+                yield nn.AvgPool2d(layer["size"], layer.get("stride"))
+            case "dropout":
+                yield nn.Dropout(layer["rate"])
+            case "linear":
+                if len(shape) == 3:
+                    yield nn.Flatten()
+                yield nn.Linear(math.prod(shape), output[0])
+            case other:
+                sys.exit(f"no module for layers of type {other}")
+        shape = output
 
 
 def init_as_ours(network):
@@ -104,7 +100,7 @@ class Trainer:
         return torch.cat(answers)
 
 
-def time_epochs(mode, epochs, network, parts):
+def time_epochs(network, mode, epochs, parts):
     trainer = Trainer(network, mode, 1e-4)
     train_images, validation_images = TRAIN_IMAGES // parts, VALIDATION_IMAGES // parts
     images = torch.rand(train_images, 1, 28, 28).to(memory_format=trainer.memory_format)
@@ -132,15 +128,13 @@ def shifted(padded, indices):
     return pixels.unsqueeze(1) / 255
 
 
-def train_recipe(mode, directory, seed):
-    torch.manual_seed(seed)
+def train_recipe(network, mode, directory):
     images = read_idx(directory / "train-images-idx3-ubyte", 16, (-1, 28, 28))
     labels = read_idx(directory / "train-labels-idx1-ubyte", 8, (-1,)).long()
     padded = nn.functional.pad(images[VALIDATION_IMAGES:], (1, 1, 1, 1))
     train_labels = labels[VALIDATION_IMAGES:]
     validation = images[:VALIDATION_IMAGES].unsqueeze(1) / 255
 
-    network = article()
     init_as_ours(network)
     trainer = Trainer(network, mode, RECIPE_LEARNING_RATE)
     validation = validation.to(memory_format=trainer.memory_format)
@@ -161,12 +155,14 @@ def train_recipe(mode, directory, seed):
 def main():
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    mode, what, *arguments = sys.argv[1:]
+    network, mode, what, *arguments = sys.argv[1:]
     if what == "epochs":
-        epochs, name, parts = arguments
-        time_epochs(mode, int(epochs), NETWORKS[name](), int(parts))
+        epochs, parts = arguments
+        time_epochs(built(network), mode, int(epochs), int(parts))
     else:
-        train_recipe(mode, Path(arguments[0]), int(arguments[1]))
+        directory, seed = arguments
+        torch.manual_seed(int(seed))
+        train_recipe(built(network), mode, Path(directory))
 
 
 main()

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use cnn_tb::nn::{NamedNetwork, Plan};
+use cnn_tb::nn::{Layer, NamedNetwork, Plan};
 use cnn_tb::train::Config;
+use serde::Serialize;
 
 use crate::cli::Outcome;
 use crate::cli::dataset;
-use crate::cli::output;
+use crate::cli::output::{self, escape_json};
 use crate::cli::table::{self, Column};
 use crate::cli::train::settings;
 use crate::cli::units::thousands;
@@ -34,12 +35,22 @@ pub struct Args {
     /// the file names, or the built-in MNIST]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Print a JSON object instead
+    ///
+    /// Its keys: "network" (its name; own, if it is that of a file), "input" (channels, height and
+    /// width of an image), "layers", "parameters" and "multiply_adds". A layer has the settings of its
+    /// [[layers]] table, "name", "output" (channels, height and width, or a count), "parameters" and
+    /// "multiply_adds".
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   cnn-tb network lenet5
-  cnn-tb network --config net.toml";
+  cnn-tb network --config net.toml
+  cnn-tb network deep --json";
 
 /// A network that has a name, on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -83,8 +94,51 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = plan.with_context(|| {
         format!("the network ({name}) does not fit to images of {height}x{width}")
     })?;
-    output::print(&text(name, &plan))?;
+    output::print(&match args.json {
+        true => json(name, &plan)?,
+        false => text(name, &plan),
+    })?;
     Ok(Outcome::Done)
+}
+
+/// The network as `--json` gives it; [`Args::json`] describes it.
+#[derive(Serialize)]
+struct JsonNetwork<'a> {
+    network: &'a str,
+    input: &'a [usize],
+    layers: Vec<JsonLayer<'a>>,
+    parameters: usize,
+    multiply_adds: u64,
+}
+
+#[derive(Serialize)]
+struct JsonLayer<'a> {
+    #[serde(flatten)]
+    layer: &'a Layer,
+    name: &'a str,
+    output: &'a [usize],
+    parameters: usize,
+    multiply_adds: u64,
+}
+
+/// Everything for programs, as one line.
+fn json(name: &str, plan: &Plan) -> serde_json::Result<String> {
+    let input = plan.input();
+    let layers = plan.layers().iter().map(|planned| JsonLayer {
+        layer: &planned.layer,
+        name: &planned.name,
+        output: planned.output.sizes(),
+        parameters: planned.parameters,
+        multiply_adds: planned.multiply_adds,
+    });
+    let object = JsonNetwork {
+        network: name,
+        input: input.sizes(),
+        layers: layers.collect(),
+        parameters: plan.parameters(),
+        multiply_adds: plan.multiply_adds(),
+    };
+    Ok(escape_json(&serde_json::to_string(&object)?) + "\n")
 }
 
 /// A line for each layer, and the sums.
@@ -156,6 +210,8 @@ fn text(name: &str, plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -177,5 +233,56 @@ mod tests {
         ];
         let expected = expected.join("\n");
         assert_eq!(text("article", &plan), expected);
+    }
+
+    #[test]
+    fn json_has_each_layer_with_its_settings_and_its_shape() {
+        let layers = [
+            Layer::conv(6, 5),
+            Layer::max_pool(2),
+            Layer::BatchNorm {},
+            Layer::Dropout { rate: 0.5 },
+            Layer::classes(),
+        ];
+        let plan = Plan::new(&layers, [1, 28, 28], 10).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&json("own", &plan).unwrap()).unwrap();
+        let layer =
+            |settings: serde_json::Value, name, output: serde_json::Value, counts: [u64; 2]| {
+                let mut layer = settings;
+                layer["name"] = json!(name);
+                layer["output"] = output;
+                layer["parameters"] = json!(counts[0]);
+                layer["multiply_adds"] = json!(counts[1]);
+                layer
+            };
+        let pooled = || json!([6, 14, 14]);
+        let conv = json!({"type": "conv", "channels": 6, "kernel": 5, "padding": "same"});
+        let layers = [
+            layer(conv, "conv1", json!([6, 28, 28]), [156, 117_600]),
+            layer(
+                json!({"type": "max_pool", "size": 2}),
+                "max_pool1",
+                pooled(),
+                [0, 0],
+            ),
+            layer(json!({"type": "batch_norm"}), "bn1", pooled(), [12, 0]),
+            layer(
+                json!({"type": "dropout", "rate": 0.5}),
+                "dropout1",
+                pooled(),
+                [0, 0],
+            ),
+            layer(
+                json!({"type": "linear"}),
+                "fc1",
+                json!([10]),
+                [11_770, 11_760],
+            ),
+        ];
+        let expected = json!({
+            "network": "own", "input": [1, 28, 28], "layers": layers,
+            "parameters": 11_938, "multiply_adds": 129_360,
+        });
+        assert_eq!(found, expected);
     }
 }
