@@ -49,8 +49,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   cnn-tb network lenet5
-  cnn-tb network --config net.toml
-  cnn-tb network deep --json";
+  cnn-tb network --config net.toml";
 
 /// A network that has a name, on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
