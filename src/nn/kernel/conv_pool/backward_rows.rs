@@ -25,6 +25,8 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        // As many rows of a patch at a time as divide it; where they begin, 32 or 128 numbers after each
+        // other; and what they take together. The compiler has to know all three.
         match (self.conv.kernel_size, self.conv.padded_width()) {
             (size, ..=32) if size % 5 == 0 => self.run::<S, 5, 32, 160>(simd),
             (size, ..=32) if size % 3 == 0 => self.run::<S, 3, 32, 96>(simd),
