@@ -17,3 +17,4 @@ pub mod simd;
 mod sum;
 mod transpose;
 pub mod update;
+mod winograd;

@@ -207,6 +207,15 @@ pub fn chunk<T, const N: usize>(elements: &[T], at: usize) -> Option<&[T; N]> {
     elements.get(at..)?.first_chunk()
 }
 
+/// The numbers at the beginning of `from`, and zeros where it has fewer than a vector.
+#[inline(always)]
+pub fn load_f32s<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(from).0.first() {
+        Some(vector) => *vector,
+        None => simd.partial_load_f32s(from),
+    }
+}
+
 /// Puts the first `count` numbers of a vector, or all, at the beginning of `to`.
 #[inline(always)]
 pub fn store_f32s<S: Simd>(simd: S, to: &mut [f32], count: usize, vector: S::f32s) {

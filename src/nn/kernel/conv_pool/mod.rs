@@ -7,8 +7,10 @@
 mod backward_patches;
 mod backward_pixels;
 mod backward_rows;
+mod channels;
 mod forward_channels;
 mod forward_rows;
+mod forward_winograd;
 
 use std::ops::Range;
 
@@ -113,7 +115,23 @@ impl ConvPool {
         // picture of one channel has blank rows, which the way along the rows leaves out.
         let lanes = self.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
-        if self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width()) {
+        let by_channels =
+            self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width());
+        if by_channels
+            && forward_winograd::is_worth_it(self)
+            && forward_winograd::is_safe(input, weight)
+        {
+            let pack = forward_winograd::Pack::new(self, weight);
+            shard::each(tasks, |images| {
+                let shard = forward_winograd::Shard {
+                    conv: self,
+                    pack: &pack,
+                    bias,
+                    images,
+                };
+                self.instruction_set.run(shard);
+            });
+        } else if by_channels {
             let pack = forward_channels::Pack::new(self, weight);
             shard::each(tasks, |images| {
                 let shard = forward_channels::Shard {
@@ -393,6 +411,62 @@ mod tests {
                 let grads = fused.backward(&input, &weight, &winners, &grad_pooled, None);
                 assert_close(&what, &grads.0, &grad_weight);
                 assert_close(&what, &grads.1, &grad_bias);
+            }
+        }
+    }
+
+    /// Winograd's algorithm would make NaN of an infinite sum, and infinity of a large one.
+    #[test]
+    fn what_is_not_finite_comes_out_as_in_the_plain_sum() {
+        let (width, height, channels_in, channels_out) = (14, 14, 3, 16);
+        for kernel_size in [3, 5] {
+            for number in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e36] {
+                for instruction_set in InstructionSet::available() {
+                    let conv = ConvPool {
+                        channels_in,
+                        height,
+                        width,
+                        channels_out,
+                        kernel_size,
+                        padding: kernel_size / 2,
+                        instruction_set,
+                    };
+                    let mut input = random(channels_in * height * width, 1);
+                    input[width * height + 5 * width + 6] = number;
+                    let weight = random(channels_out * conv.taps(), 2);
+                    let bias = random(channels_out, 3);
+                    let (mut output, mut winners) =
+                        (vec![0.0; conv.out_len()], vec![0; conv.out_len()]);
+                    conv.forward(&input, &weight, &bias, &mut output, &mut winners);
+
+                    let single = Conv {
+                        channels_in,
+                        height,
+                        width,
+                        channels_out,
+                        kernel_size,
+                        padding: kernel_size / 2,
+                        stride: 1,
+                        instruction_set: InstructionSet::Portable,
+                    };
+                    let mut sums = vec![0.0; channels_out * width * height];
+                    single.forward(&input, &weight, &bias, &mut sums);
+                    for (i, found) in output.iter().enumerate() {
+                        let (channel, y, x) = (i / 49, i / 7 % 7, i % 7);
+                        let at = channel * width * height + 2 * y * width + 2 * x;
+                        let window = [at, at + 1, at + width, at + width + 1].map(|at| sums[at]);
+                        let expected = match window.iter().any(|sum| sum.is_nan()) {
+                            true => f32::NAN,
+                            false => window.iter().fold(0.0, |max: f32, sum| max.max(*sum)),
+                        };
+                        let is_close = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+                        let is_same = *found == expected || found.is_nan() && expected.is_nan();
+                        assert!(
+                            is_same || is_close,
+                            "{conv:?} {number}: {found}, {expected}"
+                        );
+                    }
+                }
             }
         }
     }
