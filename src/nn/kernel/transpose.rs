@@ -3,7 +3,7 @@
 /// Writes the rows of a matrix as columns, each number as `map` gives it. Rows of `from` begin `from.1`
 /// numbers after each other and have `columns` numbers; rows of `to` begin `to.1` after each other.
 ///
-/// Four rows are read at a time: fewer, wider writes.
+/// Four rows are read at a time, of those that are left two: fewer, wider writes.
 ///
 /// # Panics
 /// If `from` has fewer numbers; what `to` has no room for is left out.
@@ -14,27 +14,38 @@ pub fn transpose<From: Copy, To>(
     to: (&mut [To], usize),
     map: impl Fn(From) -> To,
 ) {
-    let row = |i: usize| &from.0[i * from.1..][..columns];
-    let quads = rows / 4 * 4;
-    for i in (0..quads).step_by(4) {
-        let pairs = [
-            row(i).iter().zip(row(i + 1)),
-            row(i + 2).iter().zip(row(i + 3)),
-        ];
-        let [first, second] = pairs;
-        let targets = to.0[i..].chunks_mut(to.1);
-        for (((a, b), (c, d)), target) in first.zip(second).zip(targets) {
-            if let Some(target) = target.first_chunk_mut() {
-                *target = [map(*a), map(*b), map(*c), map(*d)];
+    let mut row = 0;
+    while row < rows {
+        let from = (&from.0[row * from.1..], from.1);
+        let to = (&mut to.0[row..], to.1);
+        row += match rows - row {
+            4.. => block::<4, _, _>(columns, from, to, &map),
+            2.. => block::<2, _, _>(columns, from, to, &map),
+            _ => block::<1, _, _>(columns, from, to, &map),
+        };
+    }
+}
+
+/// The first `ROWS` rows; gives how many that are.
+#[inline(always)]
+fn block<const ROWS: usize, From: Copy, To>(
+    columns: usize,
+    from: (&[From], usize),
+    to: (&mut [To], usize),
+    map: impl Fn(From) -> To,
+) -> usize {
+    let mut rows = [from.0; ROWS];
+    for i in 0..ROWS {
+        rows[i] = &from.0[i * from.1..][..columns];
+    }
+    for (column, target) in (0..columns).zip(to.0.chunks_mut(to.1)) {
+        if let Some(target) = target.first_chunk_mut::<ROWS>() {
+            for i in 0..ROWS {
+                target[i] = map(rows[i][column]);
             }
         }
     }
-    for i in quads..rows {
-        let targets = to.0[i..].iter_mut().step_by(to.1);
-        for (number, target) in row(i).iter().zip(targets) {
-            *target = map(*number);
-        }
-    }
+    ROWS
 }
 
 #[cfg(test)]
