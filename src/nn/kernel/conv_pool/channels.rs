@@ -152,6 +152,7 @@ impl Sources {
             // Never comes, and is no panic: see `chunk`.
             let upper = chunk::<_, COLUMNS>(upper, *offset);
             let (Some(upper), Some(lower)) = (upper, chunk::<_, COLUMNS>(lower, *offset)) else {
+                debug_assert!(false, "too few numbers");
                 return sums;
             };
             for x in 0..COLUMNS {

@@ -16,7 +16,7 @@ use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
 /// Beyond this, 2^47, factors or sums of their products might overflow where the convolution does not.
 const LARGEST: f32 = 140_737_488_355_328.0;
 
-/// Whether there is an algorithm for the kernel, and the rows of the convolution fill its bands.
+/// Whether there is an algorithm for the kernel, and the convolution's rows fill two thirds of its bands.
 pub fn is_worth_it(conv: &ConvPool) -> bool {
     matches!(conv.kernel_size, 3 | 5) && 2 * OUTPUTS * bands(conv) <= 3 * 2 * conv.out_height()
 }
@@ -172,7 +172,7 @@ fn put<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECT
     }
 }
 
-/// The factors of an image: (product, channel, band, column), and numbers that may be read after them.
+/// The factors of an image: (product, channel, band, column).
 struct Factors<const K: usize, const N: usize> {
     numbers: Vec<f32>,
     /// Numbers of a product.
