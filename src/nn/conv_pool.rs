@@ -19,7 +19,8 @@ use crate::nn::tape::{Graph, Tape};
 /// (N, out, ⌊(H + 2·padding − K + 1) / 2⌋, …), which for an odd K and a padding of (K − 1) / 2 are
 /// ⌊H/2⌋ rows. Infinity and NaN are as in the single ops, and the first of equal numbers wins. But the
 /// sums of the convolution are taken in another order, with kernels of 3 and 5 by Winograd's algorithm: so
-/// outputs differ from theirs by rounding, and of numbers that are equal but for it any may win.
+/// outputs differ from theirs by rounding, relative to the largest number within three rows of what they
+/// take, and of numbers that are equal but for it any may win.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -8,7 +8,8 @@
 //!
 //! In one dimension, and with these points, rounding errors are about three times those of the plain sum; in
 //! both dimensions they would be multiplied twice. Points like 1/4 and 4 in the place of 1/2 and 2 make
-//! them eight times as large.
+//! them eight times as large. They are relative to the largest of the K + 3 inputs, also for those outputs that do
+//! not take it.
 
 use pulp::Simd;
 

@@ -7,8 +7,8 @@
 mod backward_patches;
 mod backward_pixels;
 mod backward_rows;
-mod channels;
 mod forward_channels;
+mod forward_plain;
 mod forward_rows;
 mod forward_winograd;
 
@@ -115,24 +115,12 @@ impl ConvPool {
         // picture of one channel has blank rows, which the way along the rows leaves out.
         let lanes = self.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
-        let by_channels =
-            self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width());
-        if by_channels
-            && forward_winograd::is_worth_it(self)
-            && forward_winograd::is_safe(input, weight)
-        {
-            let pack = forward_winograd::Pack::new(self, weight);
-            shard::each(tasks, |images| {
-                let shard = forward_winograd::Shard {
-                    conv: self,
-                    pack: &pack,
-                    bias,
-                    images,
-                };
-                self.instruction_set.run(shard);
-            });
-        } else if by_channels {
-            let pack = forward_channels::Pack::new(self, weight);
+        if self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width()) {
+            use forward_winograd::{is_safe, is_worth_it};
+            let pack = match is_worth_it(self) && is_safe(input, weight) {
+                true => forward_winograd::pack(self, weight),
+                false => forward_plain::pack(self, weight),
+            };
             shard::each(tasks, |images| {
                 let shard = forward_channels::Shard {
                     conv: self,

@@ -1,0 +1,94 @@
+//! The convolution as the plain sum, with output channels side by side in a vector.
+//!
+//! The sums of some columns of two rows stay in registers, a vector of channels for each pixel; every
+//! multiply-add takes one number of the input for all channels of a vector.
+
+use pulp::Simd;
+
+use super::ConvPool;
+use super::forward_channels::{Convolution, Pack, Sources};
+
+/// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane).
+pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
+    let taps = conv.taps();
+    let mut pack = Pack::zeros(conv, taps, false);
+    for (channel, weights) in weight.chunks_exact(taps).enumerate() {
+        for (tap, weight) in weights.iter().enumerate() {
+            let place = pack.place(conv, taps, channel, tap);
+            pack.numbers[place] = *weight;
+        }
+    }
+    pack
+}
+
+/// An image with zeros around it, so that no tap has to be tested.
+pub struct Plain {
+    pixels: Vec<f32>,
+    width: usize,
+    height: usize,
+    /// Columns of the convolution's output, with those that fill up the last tile.
+    columns: usize,
+    /// The pixels that the weights take, in their order: (in, K, K).
+    sources: Sources,
+}
+
+impl Plain {
+    /// Room for an image that gives so many columns.
+    pub fn new(conv: &ConvPool, columns: usize) -> Self {
+        let size = conv.kernel_size;
+        let height = conv.padded_height();
+        let width = (columns + size - 1).max(conv.width + conv.padding);
+        let tap = |channel: usize, ky: usize| (channel * height + ky) * width;
+        let taps = (0..conv.taps()).map(|i| tap(i / (size * size), i / size % size) + i % size);
+        Self {
+            pixels: vec![0.0; conv.channels_in * width * height],
+            width,
+            height,
+            columns,
+            sources: Sources {
+                offsets: taps.collect(),
+                below: width,
+            },
+        }
+    }
+}
+
+impl<S: Simd, const COLUMNS: usize, const VECTORS: usize> Convolution<S, COLUMNS, VECTORS>
+    for Plain
+{
+    #[inline(always)]
+    fn fill(&mut self, _: S, conv: &ConvPool, image: &[f32]) {
+        let planes = image.chunks_exact(conv.height * conv.width);
+        for (plane, padded) in planes.zip(self.pixels.chunks_exact_mut(self.width * self.height)) {
+            let rows = padded.chunks_exact_mut(self.width).skip(conv.padding);
+            for (row, padded) in plane.chunks_exact(conv.width).zip(rows) {
+                padded[conv.padding..conv.padding + conv.width].copy_from_slice(row);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn convolve(
+        &mut self,
+        simd: S,
+        pack: &[f32],
+        bias: [S::f32s; VECTORS],
+        rows: &mut [[S::f32s; COLUMNS]],
+    ) {
+        let tiles = self.columns / COLUMNS;
+        let height = rows.len() / VECTORS / tiles;
+        for y in (0..height).step_by(2) {
+            for tile in 0..tiles {
+                let pixels = &self.pixels[y * self.width + tile * COLUMNS..];
+                let sums = self
+                    .sources
+                    .sums::<S, COLUMNS, VECTORS>(simd, pixels, pack, bias);
+                for v in 0..VECTORS {
+                    for dy in 0..2 {
+                        rows[(v * height + y + dy) * tiles + tile] = sums[v][dy];
+                    }
+                }
+            }
+        }
+    }
+}
