@@ -1,5 +1,7 @@
 //! A TensorBoard logger for Rust, and a CNN trainer on candle that uses it.
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "train")]

@@ -4,14 +4,18 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder, init};
 
 use crate::nn::composed;
-use crate::nn::kernel::matmul::{Matrix, par_matmul};
-use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32};
+use crate::nn::kernel::linear;
+use crate::nn::kernel::simd::InstructionSet;
+use crate::nn::slice::{contiguous, f32_slice, has_kernel, to_grads, with_f32s};
 use crate::nn::tape::{Graph, Tape};
 
 /// `input weightᵀ + bias`, for an input (N, in), a weight (out, in) and a bias (out).
 ///
 /// An input (N, …) is taken as (N, in) whatever its shape, as images with channels are: to flatten
 /// it before would cost candle's backward pass two passes over its gradient.
+///
+/// Where the output's gradient is 0, as it is where a ReLU behind lets nothing through, nothing is added to
+/// the gradients of input and weight: NaN neither, which 0 times an infinite number would be.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -59,22 +63,13 @@ impl CustomOp3 for AffineOp {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let rows = input_layout.dims()[0];
-        let (features_out, features_in) = weight_layout.shape().dims2()?;
-        let input = Matrix::new(
+        let output = sizes(rows, weight_layout.dims()).forward(
             f32_slice(self.name(), input, input_layout)?,
-            rows,
-            features_in,
+            f32_slice(self.name(), weight, weight_layout)?,
+            f32_slice(self.name(), bias, bias_layout)?,
         );
-        let weight = f32_slice(self.name(), weight, weight_layout)?;
-        let weight = Matrix::new(weight, features_out, features_in);
-        let bias = f32_slice(self.name(), bias, bias_layout)?;
-        let mut output = par_matmul(input, weight.transposed());
-        for row in output.chunks_exact_mut(features_out.max(1)) {
-            row.iter_mut()
-                .zip(bias)
-                .for_each(|(output, bias)| *output += bias);
-        }
-        Ok((CpuStorage::F32(output), Shape::from((rows, features_out))))
+        let shape = (rows, bias_layout.dims()[0]);
+        Ok((CpuStorage::F32(output), Shape::from(shape)))
     }
 
     fn bwd(
@@ -85,30 +80,27 @@ impl CustomOp3 for AffineOp {
         _output: &Tensor,
         grad_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let rows = input.dim(0)?;
-        let (features_out, features_in) = weight.dims2()?;
-        let mut grad_bias = vec![0.0; features_out];
-        let (grad_input, grad_weight) = with_f32(self.name(), grad_output, |grad_output| {
-            let grad = Matrix::new(grad_output, rows, features_out);
-            for row in grad_output.chunks_exact(features_out.max(1)) {
-                grad_bias
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(sum, grad)| *sum += grad);
-            }
-            let grad_weight = with_f32(self.name(), input, |input| {
-                let input = Matrix::new(input, rows, features_in);
-                Ok(par_matmul(grad.transposed(), input))
-            })?;
-            if !input.track_op() {
-                return Ok((None, grad_weight));
-            }
-            with_f32(self.name(), weight, |weight| {
-                let weight = Matrix::new(weight, features_out, features_in);
-                Ok((Some(par_matmul(grad, weight)), grad_weight))
-            })
+        let sizes = sizes(input.dim(0)?, weight.dims());
+        let tensors = [input, weight, grad_output];
+        let grads = with_f32s(self.name(), &tensors, |slices| {
+            let [numbers, weight, grad_output] = *slices else {
+                return Ok(Default::default());
+            };
+            let grad_input = input.track_op();
+            let grad_input = grad_input.then(|| sizes.input_gradient(weight, grad_output));
+            let grad_weight = sizes.weight_gradient(numbers, grad_output);
+            Ok((grad_input, grad_weight, sizes.bias_gradient(grad_output)))
         })?;
-        to_grads([input, weight, bias], (grad_input, grad_weight, grad_bias))
+        to_grads([input, weight, bias], grads)
+    }
+}
+
+fn sizes(rows: usize, weight: &[usize]) -> linear::Linear {
+    linear::Linear {
+        rows,
+        features_in: weight[1],
+        features_out: weight[0],
+        instruction_set: InstructionSet::current(),
     }
 }
 

@@ -52,8 +52,7 @@ impl InstructionSet {
         }
     }
 
-    /// Makes all ops of this process use this set from now on; matrix products choose for
-    /// themselves, in the crate `gemm`. For measuring and for tests.
+    /// Makes all ops of this process use this set from now on. For measuring and for tests.
     ///
     /// ```
     /// use cnn_tb::nn::InstructionSet;
