@@ -8,13 +8,13 @@ use pulp::{Simd, WithSimd};
 use super::forward_plain::Plain;
 use super::forward_winograd::Bands;
 use super::{ConvPool, Images, STOPPED};
-use crate::nn::kernel::simd::{InstructionSet, chunk, load_f32s, pool_relu};
+use crate::nn::kernel::simd::{Aligned, InstructionSet, load_f32s, pool_relu};
 use crate::nn::kernel::transpose::transpose;
 
 /// The weight, or what is made of it, in blocks of output channels: the last index is the lane, with zeros
 /// in the lanes that are left over.
 pub struct Pack {
-    pub numbers: Vec<f32>,
+    pub weights: Aligned,
     /// Vectors of channels in a block, which is worked on at a time.
     pub vectors: usize,
     /// Whether the numbers are for `forward_winograd`, or for `forward_plain`.
@@ -33,7 +33,7 @@ impl Pack {
         };
         let blocks = conv.channels_out.div_ceil(vectors * lanes);
         Self {
-            numbers: vec![0.0; blocks * rows * vectors * lanes],
+            weights: Aligned::zeros(blocks * rows * vectors * lanes),
             vectors,
             is_winograd,
         }
@@ -51,15 +51,8 @@ pub trait Convolution<S: Simd, const COLUMNS: usize, const VECTORS: usize> {
     /// Takes the place of the image before.
     fn fill(&mut self, simd: S, conv: &ConvPool, image: &[f32]);
 
-    /// The rows of the convolution that are pooled, for a block of channels: `rows` has them for one
-    /// vector of channels after the other.
-    fn convolve(
-        &mut self,
-        simd: S,
-        pack: &[f32],
-        bias: [S::f32s; VECTORS],
-        rows: &mut [[S::f32s; COLUMNS]],
-    );
+    /// Pools what the convolution gives for a block of channels.
+    fn convolve(&mut self, simd: S, pack: &[f32], bias: [S::f32s; VECTORS], pooled: &mut Pooled<S>);
 }
 
 /// The pass over some images.
@@ -78,7 +71,7 @@ impl WithSimd for Shard<'_> {
         // Two sums for each column and vector of channels, and registers for weights and a number. Fewer
         // than 8 sums would wait for each other.
         match self.pack.vectors {
-            2 => self.run::<S, 3, 2>(simd),
+            2 => self.run::<S, 2, 2>(simd),
             _ if S::REGISTER_COUNT >= 32 => self.run::<S, 14, 1>(simd),
             _ => self.run::<S, 6, 1>(simd),
         }
@@ -88,42 +81,39 @@ impl WithSimd for Shard<'_> {
 impl Shard<'_> {
     #[inline(always)]
     fn run<S: Simd, const COLUMNS: usize, const VECTORS: usize>(self, simd: S) {
+        // So many for each row of the convolution that tiles are full.
         let columns = (2 * self.conv.out_width()).next_multiple_of(COLUMNS);
         match (self.pack.is_winograd, self.conv.kernel_size) {
             (false, _) => {
                 let plain = Plain::new(self.conv, columns);
-                self.pass::<S, COLUMNS, VECTORS>(simd, columns, plain);
+                self.pass::<S, COLUMNS, VECTORS>(simd, plain);
             }
             (true, 3) => {
                 let winograd = Bands::<S, 3, 6, COLUMNS, VECTORS>::new(simd, self.conv, columns);
-                self.pass::<S, COLUMNS, VECTORS>(simd, columns, winograd);
+                self.pass::<S, COLUMNS, VECTORS>(simd, winograd);
             }
             (true, _) => {
                 let winograd = Bands::<S, 5, 8, COLUMNS, VECTORS>::new(simd, self.conv, columns);
-                self.pass::<S, COLUMNS, VECTORS>(simd, columns, winograd);
+                self.pass::<S, COLUMNS, VECTORS>(simd, winograd);
             }
         }
     }
 
-    /// Gives `columns` for each row of the convolution, so many that tiles are full.
     #[inline(always)]
     fn pass<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
         self,
         simd: S,
-        columns: usize,
         mut convolution: impl Convolution<S, COLUMNS, VECTORS>,
     ) {
         let conv = self.conv;
-        let zeros = [simd.splat_f32s(0.0); COLUMNS];
-        let mut rows = vec![zeros; VECTORS * 2 * conv.out_height() * columns / COLUMNS];
         let mut pooled = Pooled::new(simd, conv, VECTORS);
         let lanes = VECTORS * S::F32_LANES;
+        let channels = (self.pack.weights.numbers(), self.bias);
         for (image, planes) in self.images.each(conv) {
             convolution.fill(simd, conv, image);
-            for block in Block::each(conv, lanes, (&self.pack.numbers, self.bias), planes) {
-                convolution.convolve(simd, block.pack, block.bias(simd), &mut rows);
-                pooled.pool(simd, conv, rows.as_flattened());
-                pooled.put(conv, block);
+            for block in Block::each(conv, lanes, channels, planes) {
+                convolution.convolve(simd, block.pack, block.bias(simd), &mut pooled);
+                pooled.put(simd, conv, block);
             }
         }
     }
@@ -172,70 +162,96 @@ impl<'a> Block<'a> {
 }
 
 /// The pooled image of a block of channels: for one vector of channels after the other its pixels.
-struct Pooled<S: Simd> {
+pub struct Pooled<S: Simd> {
+    /// Rows of it.
+    pub height: usize,
+    width: usize,
     largest: Vec<S::f32s>,
-    places: Vec<S::u32s>,
+    /// The winner bytes of four pixels in each number, the first one's lowest.
+    winners: Vec<S::u32s>,
 }
 
 impl<S: Simd> Pooled<S> {
     /// Room for a block of some vectors.
     fn new(simd: S, conv: &ConvPool, vectors: usize) -> Self {
+        let pixels = conv.out_pixels();
         Self {
-            largest: vec![simd.splat_f32s(0.0); vectors * conv.out_pixels()],
-            places: vec![simd.splat_u32s(0); vectors * conv.out_pixels()],
+            height: conv.out_height(),
+            width: conv.out_width(),
+            largest: vec![simd.splat_f32s(0.0); vectors * pixels],
+            winners: vec![simd.splat_u32s(0); vectors * pixels.div_ceil(4)],
         }
     }
 
-    /// Pools what the convolution gave: for one vector of channels after the other its rows, two for each
-    /// of the pooled image, at least as long as its windows need.
+    /// Pools some columns of two rows, for a vector of channels, and puts them into row `y` of the pooled
+    /// image, from column `x` on. What lies beyond it is left out.
     #[inline(always)]
-    fn pool(&mut self, simd: S, conv: &ConvPool, rows: &[S::f32s]) {
-        let width = conv.out_width();
-        let count = self.largest.len() / width;
-        let largest = self.largest.chunks_exact_mut(width);
-        let places = self.places.chunks_exact_mut(width);
-        let rows = rows.chunks_exact(rows.len() / count);
-        for (rows, (largest, places)) in rows.zip(largest.zip(places)) {
-            let (upper, lower) = rows.split_at(rows.len() / 2);
-            let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
-            let windows = upper.iter().zip(lower);
-            for ((upper, lower), (largest, place)) in windows.zip(largest.iter_mut().zip(places)) {
-                let window = [upper[0], upper[1], lower[0], lower[1]];
-                (*largest, *place) = pool_relu(simd, window, STOPPED);
-            }
+    pub fn pool<const COLUMNS: usize>(
+        &mut self,
+        simd: S,
+        vector: usize,
+        [y, x]: [usize; 2],
+        [upper, lower]: [&[S::f32s; COLUMNS]; 2],
+    ) {
+        if y >= self.height {
+            return;
+        }
+        let pixels = self.height * self.width;
+        let largest = &mut self.largest[vector * pixels..][..pixels];
+        let winners = &mut self.winners[vector * pixels.div_ceil(4)..][..pixels.div_ceil(4)];
+        let pairs = upper
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(lower.as_chunks::<2>().0);
+        for (x, (upper, lower)) in (x..self.width).zip(pairs) {
+            let window = [upper[0], upper[1], lower[0], lower[1]];
+            let (number, winner) = pool_relu(simd, window, STOPPED);
+            let pixel = y * self.width + x;
+            largest[pixel] = number;
+            let shift = simd.splat_u32s(8 * (pixel % 4) as u32);
+            let byte = simd.wrapping_dyn_shl_u32s(winner, shift);
+            winners[pixel / 4] = simd.or_u32s(winners[pixel / 4], byte);
         }
     }
 
     /// Puts the pixels and the winner bytes into the block's planes.
     #[inline(always)]
-    fn put(&self, conv: &ConvPool, block: Block<'_>) {
-        let (largest, places) = (cast_slice(&self.largest), cast_slice(&self.places));
-        to_planes(conv, largest, block.output, |number: f32| number);
-        to_planes(conv, places, block.winners, |place: u32| place as u8);
+    fn put(&mut self, simd: S, conv: &ConvPool, block: Block<'_>) {
+        let pixels = conv.out_pixels();
+        let outputs = block.output.chunks_mut(S::F32_LANES * pixels);
+        for (largest, planes) in self.largest.chunks_exact(pixels).zip(outputs) {
+            let shape = (pixels, planes.len() / pixels);
+            let largest = (cast_slice(largest), S::F32_LANES);
+            transpose(shape, largest, (planes, pixels), |number: f32| number);
+        }
+        let planes = block.winners.chunks_mut(S::F32_LANES * pixels);
+        for (winners, planes) in self.winners.chunks_exact(pixels.div_ceil(4)).zip(planes) {
+            put_bytes::<S>(cast_slice(winners), planes.chunks_exact_mut(pixels));
+        }
+        self.winners.fill(simd.splat_u32s(0));
     }
 }
 
-/// From vectors of channels for each pixel, one vector's pixels after the other's, to a plane for each
-/// channel.
+/// Puts bytes, four of a lane in each number, into a plane for each lane.
 #[inline(always)]
-fn to_planes<From: Copy, To>(
-    conv: &ConvPool,
-    pixels: &[From],
-    planes: &mut [To],
-    map: impl Fn(From) -> To + Copy,
-) {
-    let lanes = conv.instruction_set.lanes();
-    let vectors = pixels.chunks_exact(lanes * conv.out_pixels());
-    for (pixels, planes) in vectors.zip(planes.chunks_mut(lanes * conv.out_pixels())) {
-        let channels = planes.len() / conv.out_pixels();
-        let shape = (conv.out_pixels(), channels);
-        transpose(shape, (pixels, lanes), (planes, conv.out_pixels()), map);
+fn put_bytes<'a, S: Simd>(numbers: &[u32], planes: impl Iterator<Item = &'a mut [u8]>) {
+    for (lane, plane) in planes.enumerate() {
+        let mut numbers = numbers[lane..].iter().step_by(S::F32_LANES);
+        let (fours, rest) = plane.as_chunks_mut::<4>();
+        for (four, number) in fours.iter_mut().zip(&mut numbers) {
+            *four = number.to_le_bytes();
+        }
+        if let Some(number) = numbers.next() {
+            rest.copy_from_slice(&number.to_le_bytes()[..rest.len()]);
+        }
     }
 }
 
 /// The numbers that meet weights.
 pub struct Sources {
-    /// For each weight where the number is that it meets in the first sum.
+    /// For each weight, or each group of them, where the number is that it meets in the first sum; those
+    /// of a group meet numbers that follow each other.
     pub offsets: Vec<usize>,
     /// How far the numbers for the lower row of sums lie behind those for the upper one.
     pub below: usize,
@@ -244,30 +260,38 @@ pub struct Sources {
 impl Sources {
     /// `COLUMNS` sums of two rows for each vector of channels, added to `start`.
     #[inline(always)]
-    pub fn sums<S: Simd, const COLUMNS: usize, const VECTORS: usize>(
+    pub fn sums<S: Simd, const GROUP: usize, const COLUMNS: usize, const VECTORS: usize>(
         &self,
         simd: S,
         numbers: &[f32],
         pack: &[f32],
         start: [S::f32s; VECTORS],
     ) -> Sums<S, COLUMNS, VECTORS> {
-        let mut sums = start.map(|start| [[start; COLUMNS]; 2]);
+        let mut sums = [[[start[0]; COLUMNS]; 2]; VECTORS];
+        for v in 0..VECTORS {
+            sums[v] = [[start[v]; COLUMNS]; 2];
+        }
         let (weights, _) = S::as_simd_f32s(pack).0.as_chunks::<VECTORS>();
-        // Of the same length, so that it is looked at once for both.
-        let lower = numbers.get(self.below..).unwrap_or_default();
-        let upper = numbers.get(..lower.len()).unwrap_or_default();
-        for (offset, weights) in self.offsets.iter().zip(weights) {
+        let groups = weights.as_chunks::<GROUP>().0;
+        for (offset, weights) in self.offsets.iter().zip(groups) {
+            let lower = numbers.get(offset + self.below..);
+            let (Some(upper), Some(lower)) = (numbers.get(*offset..), lower) else {
+                return sums;
+            };
+            let len = COLUMNS + GROUP - 1;
             // Never comes, and is no panic: see `chunk`.
-            let upper = chunk::<_, COLUMNS>(upper, *offset);
-            let (Some(upper), Some(lower)) = (upper, chunk::<_, COLUMNS>(lower, *offset)) else {
+            let (Some(upper), Some(lower)) = (upper.get(..len), lower.get(..len)) else {
                 debug_assert!(false, "too few numbers");
                 return sums;
             };
-            for x in 0..COLUMNS {
-                let (upper, lower) = (simd.splat_f32s(upper[x]), simd.splat_f32s(lower[x]));
-                for v in 0..VECTORS {
-                    sums[v][0][x] = simd.mul_add_e_f32s(upper, weights[v], sums[v][0][x]);
-                    sums[v][1][x] = simd.mul_add_e_f32s(lower, weights[v], sums[v][1][x]);
+            for i in 0..GROUP {
+                for x in 0..COLUMNS {
+                    let upper = simd.splat_f32s(upper[x + i]);
+                    let lower = simd.splat_f32s(lower[x + i]);
+                    for v in 0..VECTORS {
+                        sums[v][0][x] = simd.mul_add_e_f32s(upper, weights[i][v], sums[v][0][x]);
+                        sums[v][1][x] = simd.mul_add_e_f32s(lower, weights[i][v], sums[v][1][x]);
+                    }
                 }
             }
         }

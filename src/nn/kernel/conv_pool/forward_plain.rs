@@ -6,7 +6,7 @@
 use pulp::Simd;
 
 use super::ConvPool;
-use super::forward_channels::{Convolution, Pack, Sources};
+use super::forward_channels::{Convolution, Pack, Pooled, Sources};
 
 /// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane).
 pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
@@ -15,7 +15,7 @@ pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
     for (channel, weights) in weight.chunks_exact(taps).enumerate() {
         for (tap, weight) in weights.iter().enumerate() {
             let place = pack.place(conv, taps, channel, tap);
-            pack.numbers[place] = *weight;
+            pack.weights.numbers_mut()[place] = *weight;
         }
     }
     pack
@@ -73,20 +73,16 @@ impl<S: Simd, const COLUMNS: usize, const VECTORS: usize> Convolution<S, COLUMNS
         simd: S,
         pack: &[f32],
         bias: [S::f32s; VECTORS],
-        rows: &mut [[S::f32s; COLUMNS]],
+        pooled: &mut Pooled<S>,
     ) {
-        let tiles = self.columns / COLUMNS;
-        let height = rows.len() / VECTORS / tiles;
-        for y in (0..height).step_by(2) {
-            for tile in 0..tiles {
-                let pixels = &self.pixels[y * self.width + tile * COLUMNS..];
+        for y in 0..pooled.height {
+            for column in (0..self.columns).step_by(COLUMNS) {
+                let pixels = &self.pixels[2 * y * self.width + column..];
                 let sums = self
                     .sources
-                    .sums::<S, COLUMNS, VECTORS>(simd, pixels, pack, bias);
+                    .sums::<S, 1, COLUMNS, VECTORS>(simd, pixels, pack, bias);
                 for v in 0..VECTORS {
-                    for dy in 0..2 {
-                        rows[(v * height + y + dy) * tiles + tile] = sums[v][dy];
-                    }
+                    pooled.pool(simd, v, [y, column / 2], sums[v].each_ref());
                 }
             }
         }

@@ -9,7 +9,7 @@
 use pulp::Simd;
 
 use super::ConvPool;
-use super::forward_channels::{Convolution, Pack, Sources, Sums};
+use super::forward_channels::{Convolution, Pack, Pooled, Sources, Sums};
 use crate::nn::kernel::simd::{Loop, load_f32s, store_f32s};
 use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
 
@@ -53,7 +53,7 @@ fn pack_products<const K: usize, const N: usize>(conv: &ConvPool, weight: &[f32]
             for (product, factor) in Winograd::<K, N>::kernel(&column).into_iter().enumerate() {
                 let row = product * rows + channel_in * K + kx;
                 let place = pack.place(conv, N * rows, channel, row);
-                pack.numbers[place] = factor;
+                pack.weights.numbers_mut()[place] = factor;
             }
         }
     }
@@ -82,13 +82,19 @@ pub struct Bands<
 impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>
     Bands<S, K, N, COLUMNS, VECTORS>
 {
+    /// Whether the weights of a row of the kernel are gone through at once. Sums of a few columns leave
+    /// registers for the numbers that one weight's columns share with the next one's.
+    const HAS_GROUPS: bool = COLUMNS == 2;
+
     /// Room for an image that gives so many columns.
     pub fn new(simd: S, conv: &ConvPool, columns: usize) -> Self {
         let width = columns + K - 1;
         let width = width.max(conv.padding + conv.width.next_multiple_of(S::F32_LANES));
         let plane = bands(conv) * width;
         let len = conv.channels_in * plane;
-        let offsets = (0..conv.channels_in * K).map(|row| row / K * plane + row % K);
+        let step = if Self::HAS_GROUPS { K } else { 1 };
+        let offsets = (0..conv.channels_in * K).step_by(step);
+        let offsets = offsets.map(|row| row / K * plane + row % K);
         let zeros = [simd.splat_f32s(0.0); COLUMNS];
         Self {
             factors: vec![0.0; N * len],
@@ -147,7 +153,7 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
         simd: S,
         pack: &[f32],
         bias: [S::f32s; VECTORS],
-        rows: &mut [[S::f32s; COLUMNS]],
+        pooled: &mut Pooled<S>,
     ) {
         let zeros = [simd.splat_f32s(0.0); VECTORS];
         for band in (0..self.count).step_by(2) {
@@ -157,51 +163,65 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
                 let factors = &factors[band * self.width..];
                 for (tile, sums) in self.sums.iter_mut().enumerate() {
                     let factors = &factors[tile * COLUMNS..];
-                    sums[product] = self.sources.sums(simd, factors, pack, zeros);
+                    sums[product] = match Self::HAS_GROUPS {
+                        true => self.sources.sums::<S, K, _, _>(simd, factors, pack, zeros),
+                        false => self.sources.sums::<S, 1, _, _>(simd, factors, pack, zeros),
+                    };
                 }
             }
             // A function of its own: its constants take no registers from the sums.
-            let put = Loop(|| put::<S, K, N, COLUMNS, VECTORS>(simd, band, bias, &self.sums, rows));
-            simd.vectorize(put);
+            let pool =
+                Loop(|| pool::<S, K, N, COLUMNS, VECTORS>(simd, band, bias, &self.sums, pooled));
+            simd.vectorize(pool);
         }
     }
 }
 
-/// Makes the rows of two bands of their sums: `rows` has them for one vector of channels after the other.
+/// Pools two bands of the convolution, which are made of their sums.
 #[inline(always)]
-fn put<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>(
+fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>(
     simd: S,
     band: usize,
     bias: [S::f32s; VECTORS],
     sums: &[[Sums<S, COLUMNS, VECTORS>; N]],
-    rows: &mut [[S::f32s; COLUMNS]],
+    pooled: &mut Pooled<S>,
 ) {
-    let tiles = sums.len();
-    let height = rows.len() / VECTORS / tiles;
-    for v in 0..VECTORS {
-        for below in 0..2 {
-            let first = OUTPUTS * (band + below);
-            let last = height.min(first + OUTPUTS);
-            let rows = rows.get_mut((v * height + first) * tiles..(v * height + last) * tiles);
-            let rows = rows.unwrap_or_default();
-            for (tile, sums) in sums.iter().enumerate() {
-                let mut outputs = [[bias[v]; COLUMNS]; OUTPUTS];
-                for x in 0..COLUMNS {
-                    let mut column = [bias[v]; N];
-                    for product in 0..N {
-                        column[product] = sums[product][v][below][x];
-                    }
-                    let column = Winograd::<K, N>::output(simd, column, bias[v]);
-                    for y in 0..OUTPUTS {
-                        outputs[y][x] = column[y];
-                    }
+    for (tile, sums) in sums.iter().enumerate() {
+        let x = tile * COLUMNS / 2;
+        for v in 0..VECTORS {
+            for below in 0..2 {
+                let mut of_band = [[bias[v]; COLUMNS]; N];
+                for product in 0..N {
+                    of_band[product] = sums[product][v][below];
                 }
-                for (row, output) in rows.iter_mut().skip(tile).step_by(tiles).zip(outputs) {
-                    *row = output;
-                }
+                let rows = rows::<S, K, N, COLUMNS>(simd, &of_band, bias[v]);
+                let y = OUTPUTS / 2 * (band + below);
+                pooled.pool(simd, v, [y, x], [&rows[0], &rows[1]]);
+                pooled.pool(simd, v, [y + 1, x], [&rows[2], &rows[3]]);
             }
         }
     }
+}
+
+/// Some columns of the rows of a band.
+#[inline(always)]
+fn rows<S: Simd, const K: usize, const N: usize, const COLUMNS: usize>(
+    simd: S,
+    sums: &[[S::f32s; COLUMNS]; N],
+    bias: S::f32s,
+) -> [[S::f32s; COLUMNS]; OUTPUTS] {
+    let mut rows = [[bias; COLUMNS]; OUTPUTS];
+    for x in 0..COLUMNS {
+        let mut column = [bias; N];
+        for product in 0..N {
+            column[product] = sums[product][x];
+        }
+        let column = Winograd::<K, N>::output(simd, column, bias);
+        for y in 0..OUTPUTS {
+            rows[y][x] = column[y];
+        }
+    }
+    rows
 }
 
 /// A vector of columns of an image.
