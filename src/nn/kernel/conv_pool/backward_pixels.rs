@@ -5,8 +5,6 @@
 //! pixel's numbers followed by that of their gradients. All of it stays in the cache next to the
 //! processor: it is read, and written, once for each channel of the output.
 
-use std::ops::Range;
-
 use pulp::{Simd, WithSimd};
 
 use super::{ConvPool, Layer, STOPPED, Winner, sum};
@@ -174,7 +172,7 @@ impl WithSimd for Shard<'_> {
                     stride: pixels.stride,
                     row: pixels.row(),
                 };
-                pass.run(simd, conv.kernel_size);
+                pass.run(simd);
             }
             if let Some(grad_input) = &mut self.grad_input {
                 let image = i * conv.image_len()..(i + 1) * conv.image_len();
@@ -217,63 +215,44 @@ struct Pass<'a, V> {
 
 impl<V: Copy> Pass<'_, V> {
     #[inline(always)]
-    fn run<S: Simd<f32s = V>>(mut self, simd: S, rows: usize) {
-        // At most 15 sums, as many as registers hold beside a gradient.
-        match (rows, self.row) {
-            (5, row) if row % 5 == 0 => {
-                self.add::<S, 5, 3>(simd, 0..3);
-                self.add::<S, 5, 2>(simd, 3..5);
-            }
-            (3, row) if row % 6 == 0 => {
-                self.add::<S, 6, 2>(simd, 0..2);
-                self.add::<S, 6, 1>(simd, 2..3);
-            }
-            (3, row) if row % 3 == 0 => self.add::<S, 3, 3>(simd, 0..3),
-            (_, row) if row % 4 == 0 => self.add::<S, 4, 1>(simd, 0..rows),
-            (_, row) if row % 3 == 0 => self.add::<S, 3, 1>(simd, 0..rows),
-            (_, row) if row % 2 == 0 => self.add::<S, 2, 1>(simd, 0..rows),
-            _ => self.add::<S, 1, 1>(simd, 0..rows),
+    fn run<S: Simd<f32s = V>>(mut self, simd: S) {
+        // Sums and weights stay in registers beside a gradient.
+        match self.row {
+            row if row % 6 == 0 => self.add::<S, 6>(simd),
+            row if row % 5 == 0 => self.add::<S, 5>(simd),
+            row if row % 4 == 0 => self.add::<S, 4>(simd),
+            row if row % 3 == 0 => self.add::<S, 3>(simd),
+            row if row % 2 == 0 => self.add::<S, 2>(simd),
+            _ => self.add::<S, 1>(simd),
         }
     }
 
-    /// For some rows of the patches: the gradients of the weight in `R` rows and `N` vectors of each
-    /// stay in registers while all winners go by.
+    /// `N` vectors of a row at a time: the weights, and the sums that are the weights' gradients, stay in
+    /// registers while all winners go by.
     #[inline(always)]
-    fn add<S: Simd<f32s = V>, const N: usize, const R: usize>(
-        &mut self,
-        simd: S,
-        rows: Range<usize>,
-    ) {
-        for y in rows.step_by(R) {
-            for column in (0..self.row).step_by(N) {
-                let zero = simd.splat_f32s(0.0);
-                let (mut sums, mut weights) = ([[zero; N]; R], [[zero; N]; R]);
-                for r in 0..R {
-                    let row = &self.weight[(y + r) * self.row + column..];
-                    weights[r].copy_from_slice(&row[..N]);
+    fn add<S: Simd<f32s = V>, const N: usize>(&mut self, simd: S) {
+        let weights = self.weight.as_chunks::<N>().0;
+        let grad_weights = self.grad_weight.as_chunks_mut::<N>().0;
+        for (i, (weights, grad_weights)) in weights.iter().zip(grad_weights).enumerate() {
+            let (row, column) = (i * N / self.row, i * N % self.row);
+            let part = row * self.stride + column;
+            let weights = *weights;
+            let mut sums = [simd.splat_f32s(0.0); N];
+            for winner in self.winners {
+                let grad = simd.splat_f32s(winner.grad);
+                let pairs = self.pairs.get_mut(winner.at as usize + part..);
+                // Never comes, and is no panic: see `simd::chunk`.
+                let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
+                    break;
+                };
+                for i in 0..N {
+                    let [number, grad_number] = &mut pairs[i];
+                    sums[i] = simd.mul_add_e_f32s(grad, *number, sums[i]);
+                    *grad_number = simd.mul_add_e_f32s(grad, weights[i], *grad_number);
                 }
-                'all: for winner in self.winners {
-                    let grad = simd.splat_f32s(winner.grad);
-                    for r in 0..R {
-                        let at = winner.at as usize + (y + r) * self.stride + column;
-                        // Never comes, and is no panic: see `simd::chunk`.
-                        let pairs = self.pairs.get_mut(at..);
-                        let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
-                            break 'all;
-                        };
-                        for i in 0..N {
-                            let [number, grad_number] = &mut pairs[i];
-                            sums[r][i] = simd.mul_add_e_f32s(grad, *number, sums[r][i]);
-                            *grad_number = simd.mul_add_e_f32s(grad, weights[r][i], *grad_number);
-                        }
-                    }
-                }
-                for r in 0..R {
-                    let row = &mut self.grad_weight[(y + r) * self.row + column..];
-                    for i in 0..N {
-                        row[i] = simd.add_f32s(row[i], sums[r][i]);
-                    }
-                }
+            }
+            for i in 0..N {
+                grad_weights[i] = simd.add_f32s(grad_weights[i], sums[i]);
             }
         }
     }
