@@ -64,6 +64,7 @@ impl Split {
     pub fn gather(&self, indices: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u32>) {
         pixels.clear();
         labels.clear();
+        pixels.reserve(indices.len() * self.image_len());
         for &index in indices {
             let start = index as usize * self.image_len();
             pixels.extend_from_slice(&self.pixels[start..start + self.image_len()]);

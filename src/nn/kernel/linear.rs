@@ -344,7 +344,7 @@ impl RowSums<'_> {
     /// A block of vectors from a column on.
     #[inline(always)]
     fn block<S: Simd, const VECTORS: usize>(&mut self, simd: S, column: usize) {
-        self.pack(column, VECTORS * S::F32_LANES);
+        self.pack::<S, VECTORS>(column);
         let rows = self.pack.vectors::<S>();
         let sums = self.sums.chunks_exact_mut(self.width);
         for (terms, sums) in self.terms.each().zip(sums) {
@@ -367,14 +367,17 @@ impl RowSums<'_> {
         }
     }
 
-    /// Puts some columns of the rows side by side: rows that are a power of 2 apart would drive each other
-    /// out of the cache.
+    /// Puts a block of columns of the rows side by side: rows that are a power of 2 apart would drive each
+    /// other out of the cache.
     #[inline(always)]
-    fn pack(&mut self, column: usize, count: usize) {
+    fn pack<S: Simd, const VECTORS: usize>(&mut self, column: usize) {
         let rows = self.rows.chunks_exact(self.width);
-        let pack = self.pack.numbers_mut().chunks_exact_mut(count);
+        let pack = self.pack.vectors_mut::<S>().as_chunks_mut::<VECTORS>().0;
         for (row, pack) in rows.zip(pack) {
-            pack.copy_from_slice(&row[column..column + count]);
+            let row = S::as_simd_f32s(&row[column..]).0;
+            if let Some(row) = row.first_chunk::<VECTORS>() {
+                *pack = *row;
+            }
         }
     }
 

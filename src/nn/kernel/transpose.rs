@@ -38,11 +38,13 @@ fn block<const ROWS: usize, From: Copy, To>(
     for i in 0..ROWS {
         rows[i] = &from.0[i * from.1..][..columns];
     }
-    for (column, target) in (0..columns).zip(to.0.chunks_mut(to.1)) {
-        if let Some(target) = target.first_chunk_mut::<ROWS>() {
-            for i in 0..ROWS {
-                target[i] = map(rows[i][column]);
-            }
+    for column in 0..columns {
+        let target = to.0.get_mut(column * to.1..);
+        let Some(target) = target.and_then(<[_]>::first_chunk_mut::<ROWS>) else {
+            break;
+        };
+        for i in 0..ROWS {
+            target[i] = map(rows[i][column]);
         }
     }
     ROWS

@@ -113,7 +113,7 @@ impl Shard<'_> {
             convolution.fill(simd, conv, image);
             for block in Block::each(conv, lanes, channels, planes) {
                 convolution.convolve(simd, block.pack, block.bias(simd), &mut pooled);
-                pooled.put(simd, conv, block);
+                pooled.put(simd, conv, block.output, block.winners);
             }
         }
     }
@@ -217,15 +217,15 @@ impl<S: Simd> Pooled<S> {
 
     /// Puts the pixels and the winner bytes into the block's planes.
     #[inline(always)]
-    fn put(&mut self, simd: S, conv: &ConvPool, block: Block<'_>) {
+    fn put(&mut self, simd: S, conv: &ConvPool, output: &mut [f32], winners: &mut [u8]) {
         let pixels = conv.out_pixels();
-        let outputs = block.output.chunks_mut(S::F32_LANES * pixels);
+        let outputs = output.chunks_mut(S::F32_LANES * pixels);
         for (largest, planes) in self.largest.chunks_exact(pixels).zip(outputs) {
             let shape = (pixels, planes.len() / pixels);
             let largest = (cast_slice(largest), S::F32_LANES);
             transpose(shape, largest, (planes, pixels), |number: f32| number);
         }
-        let planes = block.winners.chunks_mut(S::F32_LANES * pixels);
+        let planes = winners.chunks_mut(S::F32_LANES * pixels);
         for (winners, planes) in self.winners.chunks_exact(pixels.div_ceil(4)).zip(planes) {
             put_bytes::<S>(cast_slice(winners), planes.chunks_exact_mut(pixels));
         }

@@ -126,7 +126,13 @@ impl Rows {
                 true => pad + first..pad + last + 1,
                 false => 0..self.height,
             };
+            // Windows that take a drawn row may also take the blank one before it, or behind it.
+            let Range { start, end } = self.drawn[channel];
+            let taken = start.saturating_sub(1)..end + 1;
             for (y, row) in plane.chunks_exact(conv.width).enumerate() {
+                if !taken.contains(&(y + pad)) {
+                    continue;
+                }
                 self.part(pad, row);
                 self.fill_row::<S>(channel, y + pad);
             }
