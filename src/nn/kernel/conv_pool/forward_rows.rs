@@ -10,9 +10,9 @@ use pulp::{Simd, WithSimd};
 use super::{ConvPool, Images, STOPPED};
 use crate::nn::kernel::simd::{Aligned, pool_relu, store_f32s, store_u32s};
 
-/// Channels that are worked on at a time: four sums for each, a weight for each and a vector of pixels
-/// fill 16 registers.
-const CHANNELS: usize = 3;
+/// Channels that are worked on at a time: four sums for each, and a weight, leave room in 16 registers for
+/// the pixels that a tap shares with the next one.
+const CHANNELS: usize = 2;
 
 /// The pass over some images.
 pub struct Shard<'a> {
@@ -27,19 +27,32 @@ impl WithSimd for Shard<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.conv.kernel_size {
+            3 => self.pass::<S, 3>(simd),
+            5 => self.pass::<S, 5>(simd),
+            7 => self.pass::<S, 7>(simd),
+            _ => self.pass::<S, 0>(simd),
+        }
+    }
+}
+
+impl Shard<'_> {
+    /// `K` is the kernel's size, or 0 where the compiler need not know it.
+    #[inline(always)]
+    fn pass<S: Simd, const K: usize>(self, simd: S) {
         let conv = self.conv;
         let mut rows = Rows::new(conv, S::F32_LANES);
         let pack = pack(conv, self.weight);
         let mut places = vec![0; conv.out_len()];
         let is_finite = self.weight.iter().all(|weight| weight.is_finite());
         for (image, (output, winners)) in self.images.each(conv) {
-            rows.fill::<S>(conv, image, is_finite);
+            rows.fill(conv, image, is_finite);
             for (block, weights) in pack.chunks_exact(conv.taps()).enumerate() {
                 let first = block * CHANNELS;
                 for y in 0..conv.out_height() {
                     for (tile, x) in (0..conv.out_width()).step_by(S::F32_LANES).enumerate() {
-                        let bias = &self.bias[first..];
-                        let sums = rows.convolve::<S>(simd, y, tile, weights, bias);
+                        let (size, bias) = (conv.kernel_size, &self.bias[first..]);
+                        let sums = rows.convolve::<S, K>(simd, [y, tile], size, weights, bias);
                         for i in 0..CHANNELS {
                             if first + i == conv.channels_out {
                                 break;
@@ -75,19 +88,21 @@ fn pack(conv: &ConvPool, weight: &[f32]) -> Vec<[f32; CHANNELS]> {
 }
 
 /// An image with zeros around it, as a kernel meets it that stands over a vector of pooling windows:
-/// (channel, tile, row, column of the kernel), where a tile is a vector's worth of windows.
+/// (channel, tile, row, even or odd, column), where a tile is a vector's worth of windows, and half of a
+/// tile's columns are even.
 ///
-/// For a column of the kernel there is a vector: the pixel that it takes in each window's upper left
-/// convolution. The upper right one takes the next column's.
-pub struct Rows {
-    vectors: Aligned,
-    /// Vectors of a row: one more than columns of the kernel.
-    row: usize,
+/// From some column of a half on, a vector is what a column of the kernel takes in the upper left
+/// convolution of each window. The upper right one takes the next column's, from the other half.
+struct Rows {
+    numbers: Aligned,
+    /// Numbers of half a tile's row.
+    half: usize,
     /// Rows of a tile.
     height: usize,
     tiles: usize,
-    /// Of the last row that was filled in the even columns, then the odd ones.
-    halves: Vec<f32>,
+    lanes: usize,
+    /// Of the last row that was filled in the even columns, and the odd ones.
+    halves: [Vec<f32>; 2],
     /// Of each channel the rows, those of zeros around the image counted, outside of which there
     /// are zeros alone.
     drawn: Vec<Range<usize>>,
@@ -95,17 +110,19 @@ pub struct Rows {
 
 impl Rows {
     /// Room for an image, in vectors of `lanes` numbers.
-    pub fn new(conv: &ConvPool, lanes: usize) -> Self {
+    fn new(conv: &ConvPool, lanes: usize) -> Self {
         let tiles = conv.out_width().div_ceil(lanes);
-        let half = tiles * lanes + conv.kernel_size / 2;
-        let half = half.max((conv.width + conv.padding).div_ceil(2));
-        let (row, height) = (conv.kernel_size + 1, conv.padded_height());
+        let half = half(conv.kernel_size, lanes);
+        let columns = (tiles - 1) * lanes + half;
+        let columns = columns.max((conv.width + conv.padding).div_ceil(2));
+        let height = conv.padded_height();
         Self {
-            vectors: Aligned::zeros(conv.channels_in * tiles * height * row * lanes),
-            row,
+            numbers: Aligned::zeros(conv.channels_in * tiles * height * 2 * half),
+            half,
             height,
             tiles,
-            halves: vec![0.0; 2 * half],
+            lanes,
+            halves: [vec![0.0; columns], vec![0.0; columns]],
             drawn: vec![0..0; conv.channels_in],
         }
     }
@@ -113,7 +130,7 @@ impl Rows {
     /// Takes the place of the image before. Pictures have blank rows; whether products with these
     /// `may_be_skipped` depends on the other factor, since an infinite one would give NaN.
     #[inline(always)]
-    pub fn fill<S: Simd>(&mut self, conv: &ConvPool, image: &[f32], may_be_skipped: bool) {
+    fn fill(&mut self, conv: &ConvPool, image: &[f32], may_be_skipped: bool) {
         let pad = conv.padding;
         for (channel, plane) in image.chunks_exact(conv.height * conv.width).enumerate() {
             // Without a way out, so that it goes vector by vector.
@@ -133,105 +150,117 @@ impl Rows {
                 if !taken.contains(&(y + pad)) {
                     continue;
                 }
-                self.part(pad, row);
-                self.fill_row::<S>(channel, y + pad);
+                part(pad, row, &mut self.halves);
+                self.fill_row(channel, y + pad);
             }
         }
     }
 
-    /// Parts a row, after `pad` zeros, into even and odd columns.
+    /// Puts a row's halves into the tiles.
     #[inline(always)]
-    fn part(&mut self, pad: usize, row: &[f32]) {
-        let half = self.halves.len() / 2;
-        let (even, odd) = self.halves.split_at_mut(half);
-        // An odd number of zeros makes the first pixel an odd column.
-        let (first, second) = match pad % 2 {
-            0 => (&mut even[pad / 2..], &mut odd[pad / 2..]),
-            _ => (&mut odd[pad / 2..], &mut even[pad / 2 + 1..]),
-        };
-        let (pairs, rest) = row.as_chunks::<2>();
-        for ((pair, first), second) in pairs.iter().zip(&mut *first).zip(second) {
-            (*first, *second) = (pair[0], pair[1]);
-        }
-        if let [last] = rest {
-            first[pairs.len()] = *last;
-        }
-    }
-
-    /// Takes a row's vectors from its halves.
-    #[inline(always)]
-    fn fill_row<S: Simd>(&mut self, channel: usize, y: usize) {
-        let half = self.halves.len() / 2;
+    fn fill_row(&mut self, channel: usize, y: usize) {
         for tile in 0..self.tiles {
-            let at = ((channel * self.tiles + tile) * self.height + y) * self.row;
-            let row = &mut self.vectors.vectors_mut::<S>()[at..at + self.row];
-            for (column, vector) in row.iter_mut().enumerate() {
-                let at = column % 2 * half + tile * S::F32_LANES + column / 2;
-                *vector = S::as_simd_f32s(&self.halves[at..at + S::F32_LANES]).0[0];
-            }
+            let at = ((channel * self.tiles + tile) * self.height + y) * 2 * self.half;
+            let (even, odd) =
+                self.numbers.numbers_mut()[at..at + 2 * self.half].split_at_mut(self.half);
+            let columns = tile * self.lanes..tile * self.lanes + self.half;
+            even.copy_from_slice(&self.halves[0][columns.clone()]);
+            odd.copy_from_slice(&self.halves[1][columns]);
         }
     }
 
-    /// Rows, and columns, of the kernel.
-    pub fn kernel_size(&self) -> usize {
-        self.row - 1
-    }
-
-    /// A row of a tile and the next one, as the upper and the lower convolutions of a window meet them.
-    /// `None` beyond the image.
+    /// A row of a tile and the next one, in halves, for a kernel of this `size`. `None` beyond the image.
     #[inline(always)]
-    pub fn pair<S: Simd>(&self, channel: usize, tile: usize, y: usize) -> Option<[&[S::f32s]; 2]> {
-        let at = ((channel * self.tiles + tile) * self.height + y) * self.row;
-        let rows = self.vectors.vectors::<S>().get(at..)?;
-        let (upper, lower) = rows.get(..2 * self.row)?.split_at_checked(self.row)?;
-        Some([upper, lower])
+    fn pair<S: Simd>(
+        &self,
+        channel: usize,
+        tile: usize,
+        y: usize,
+        size: usize,
+    ) -> Option<[&[f32]; 4]> {
+        let half = half(size, S::F32_LANES);
+        let at = ((channel * self.tiles + tile) * self.height + y) * 2 * half;
+        let pair = self.numbers.numbers().get(at..)?.get(..4 * half)?;
+        let mut halves = [&[][..]; 4];
+        for i in 0..4 {
+            halves[i] = &pair[i * half..(i + 1) * half];
+        }
+        Some(halves)
     }
 
-    /// The rows of the kernel of which the windows in row `y` of the pooled image take anything but
-    /// zeros.
-    fn kernel_rows(&self, channel: usize, y: usize) -> Range<usize> {
+    /// The rows of a kernel of this `size` of which the windows in row `y` of the pooled image take anything
+    /// but zeros.
+    fn kernel_rows(&self, channel: usize, y: usize, size: usize) -> Range<usize> {
         let Range { start, end } = self.drawn[channel];
         // Row `ky` takes rows 2 y + ky and the next one.
-        let last = end.saturating_sub(2 * y).min(self.kernel_size());
+        let last = end.saturating_sub(2 * y).min(size);
         start.saturating_sub(2 * y + 1).min(last)..last
     }
 
     /// What the convolution gives for the windows of a tile in row `y` of the pooled image, for each
     /// channel of a block.
     #[inline(always)]
-    fn convolve<S: Simd>(
+    fn convolve<S: Simd, const K: usize>(
         &self,
         simd: S,
-        y: usize,
-        tile: usize,
+        [y, tile]: [usize; 2],
+        size: usize,
         weights: &[[f32; CHANNELS]],
         bias: &[f32],
     ) -> [[S::f32s; 4]; CHANNELS] {
+        let size = if K == 0 { size } else { K };
         let mut sums = [[simd.splat_f32s(0.0); 4]; CHANNELS];
         for i in 0..CHANNELS {
             sums[i] = [simd.splat_f32s(bias[i.min(bias.len() - 1)]); 4];
         }
-        let size = self.kernel_size();
         for channel in 0..self.drawn.len() {
-            for ky in self.kernel_rows(channel, y) {
-                let pair = self.pair::<S>(channel, tile, 2 * y + ky);
+            for ky in self.kernel_rows(channel, y, size) {
+                let halves = self.pair::<S>(channel, tile, 2 * y + ky, size);
                 let weights = weights.get((channel * size + ky) * size..);
                 // Never comes, and is no panic: see `chunk`.
-                let (Some([upper, lower]), Some(weights)) = (pair, weights) else {
+                let (Some(halves), Some(weights)) = (halves, weights) else {
                     return sums;
                 };
-                let windows = upper.windows(2).zip(lower.windows(2));
-                for ((upper, lower), weights) in windows.zip(weights) {
-                    let window = [&upper[0], &upper[1], &lower[0], &lower[1]];
+                let Some(weights) = weights.get(..size) else {
+                    return sums;
+                };
+                for kx in 0..size {
                     for j in 0..4 {
+                        // The upper convolutions of a window, then the lower ones.
+                        let column = kx + j % 2;
+                        let half = halves[j / 2 * 2 + column % 2];
+                        let pixels = S::as_simd_f32s(&half[column / 2..]).0[0];
                         for i in 0..CHANNELS {
-                            let weight = simd.splat_f32s(weights[i]);
-                            sums[i][j] = simd.mul_add_e_f32s(*window[j], weight, sums[i][j]);
+                            let weight = simd.splat_f32s(weights[kx][i]);
+                            sums[i][j] = simd.mul_add_e_f32s(pixels, weight, sums[i][j]);
                         }
                     }
                 }
             }
         }
         sums
+    }
+}
+
+/// Numbers of half a tile's row: those that a kernel takes, and so many more that it fills vectors.
+#[inline(always)]
+fn half(kernel_size: usize, lanes: usize) -> usize {
+    (lanes + kernel_size / 2).next_multiple_of(lanes)
+}
+
+/// Parts a row, after `pad` zeros, into even and odd columns.
+#[inline(always)]
+fn part(pad: usize, row: &[f32], [even, odd]: &mut [Vec<f32>; 2]) {
+    // An odd number of zeros makes the first pixel an odd column.
+    let (first, second) = match pad % 2 {
+        0 => (&mut even[pad / 2..], &mut odd[pad / 2..]),
+        _ => (&mut odd[pad / 2..], &mut even[pad / 2 + 1..]),
+    };
+    let (pairs, rest) = row.as_chunks::<2>();
+    for ((pair, first), second) in pairs.iter().zip(&mut *first).zip(second) {
+        (*first, *second) = (pair[0], pair[1]);
+    }
+    if let [last] = rest {
+        first[pairs.len()] = *last;
     }
 }
