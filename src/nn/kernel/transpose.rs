@@ -19,6 +19,8 @@ pub fn transpose<From: Copy, To>(
         let from = (&from.0[row * from.1..], from.1);
         let to = (&mut to.0[row..], to.1);
         row += match rows - row {
+            8.. => block::<8, _, _>(columns, from, to, &map),
+            6.. => block::<6, _, _>(columns, from, to, &map),
             4.. => block::<4, _, _>(columns, from, to, &map),
             2.. => block::<2, _, _>(columns, from, to, &map),
             _ => block::<1, _, _>(columns, from, to, &map),

@@ -190,11 +190,11 @@ fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VEC
         let x = tile * COLUMNS / 2;
         for v in 0..VECTORS {
             for below in 0..2 {
-                let mut of_band = [[bias[v]; COLUMNS]; N];
+                let mut of_band = [&sums[0][v][below]; N];
                 for product in 0..N {
-                    of_band[product] = sums[product][v][below];
+                    of_band[product] = &sums[product][v][below];
                 }
-                let rows = rows::<S, K, N, COLUMNS>(simd, &of_band, bias[v]);
+                let rows = rows::<S, K, N, COLUMNS>(simd, of_band, bias[v]);
                 let y = OUTPUTS / 2 * (band + below);
                 pooled.pool(simd, v, [y, x], [&rows[0], &rows[1]]);
                 pooled.pool(simd, v, [y + 1, x], [&rows[2], &rows[3]]);
@@ -207,7 +207,7 @@ fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VEC
 #[inline(always)]
 fn rows<S: Simd, const K: usize, const N: usize, const COLUMNS: usize>(
     simd: S,
-    sums: &[[S::f32s; COLUMNS]; N],
+    sums: [&[S::f32s; COLUMNS]; N],
     bias: S::f32s,
 ) -> [[S::f32s; COLUMNS]; OUTPUTS] {
     let mut rows = [[bias; COLUMNS]; OUTPUTS];
