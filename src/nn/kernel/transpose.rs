@@ -3,7 +3,7 @@
 /// Writes the rows of a matrix as columns, each number as `map` gives it. Rows of `from` begin `from.1`
 /// numbers after each other and have `columns` numbers; rows of `to` begin `to.1` after each other.
 ///
-/// Four rows are read at a time, of those that are left two: fewer, wider writes.
+/// Eight rows are read at a time, of those that are left six, four or two: fewer, wider writes.
 ///
 /// # Panics
 /// If `from` has fewer numbers; what `to` has no room for is left out.

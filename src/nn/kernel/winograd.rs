@@ -227,11 +227,6 @@ mod tests {
 
     #[test]
     fn rounding_errors_are_about_three_times_those_of_the_plain_sum() {
-        eprintln!(
-            "{:?} {:?}",
-            rounding_errors::<3, 6>(),
-            rounding_errors::<5, 8>()
-        );
         for [fast, plain] in [rounding_errors::<3, 6>(), rounding_errors::<5, 8>()] {
             assert!(fast < 3.5 * plain, "{fast} {plain}");
         }
