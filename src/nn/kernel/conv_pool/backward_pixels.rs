@@ -7,7 +7,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{ConvPool, Layer, STOPPED, Winner, sum};
+use super::{ConvPool, Layer, STOPPED, Winner};
 use crate::nn::kernel::simd::Aligned;
 use crate::nn::kernel::transpose::transpose;
 
@@ -162,7 +162,6 @@ impl WithSimd for Shard<'_> {
             for channel in 0..conv.channels_out {
                 let (places, grads) = self.layer.channel(conv, i, channel);
                 let winners = pixels.find(places, grads, &mut winners);
-                grad_bias[channel] += sum(winners);
                 let weight = channel * patch..(channel + 1) * patch;
                 let pass = Pass {
                     winners,
@@ -172,7 +171,7 @@ impl WithSimd for Shard<'_> {
                     stride: pixels.stride,
                     row: pixels.row(),
                 };
-                pass.run(simd);
+                grad_bias[channel] += pass.run(simd);
             }
             if let Some(grad_input) = &mut self.grad_input {
                 let image = i * conv.image_len()..(i + 1) * conv.image_len();
@@ -214,8 +213,9 @@ struct Pass<'a, V> {
 }
 
 impl<V: Copy> Pass<'_, V> {
+    /// Gives the sum of the winners' gradients, which is the bias's.
     #[inline(always)]
-    fn run<S: Simd<f32s = V>>(mut self, simd: S) {
+    fn run<S: Simd<f32s = V>>(mut self, simd: S) -> f32 {
         // Sums and weights stay in registers beside a gradient.
         match self.row {
             row if row % 6 == 0 => self.add::<S, 6>(simd),
@@ -228,9 +228,11 @@ impl<V: Copy> Pass<'_, V> {
     }
 
     /// `N` vectors of a row at a time: the weights, and the sums that are the weights' gradients, stay in
-    /// registers while all winners go by.
+    /// registers while all winners go by. The sum of the gradients is taken along each time: that costs less than a
+    /// pass of its own.
     #[inline(always)]
-    fn add<S: Simd<f32s = V>, const N: usize>(&mut self, simd: S) {
+    fn add<S: Simd<f32s = V>, const N: usize>(&mut self, simd: S) -> f32 {
+        let mut total = simd.splat_f32s(0.0);
         let weights = self.weight.as_chunks::<N>().0;
         let grad_weights = self.grad_weight.as_chunks_mut::<N>().0;
         for (i, (weights, grad_weights)) in weights.iter().zip(grad_weights).enumerate() {
@@ -238,8 +240,10 @@ impl<V: Copy> Pass<'_, V> {
             let part = row * self.stride + column;
             let weights = *weights;
             let mut sums = [simd.splat_f32s(0.0); N];
+            total = simd.splat_f32s(0.0);
             for winner in self.winners {
                 let grad = simd.splat_f32s(winner.grad);
+                total = simd.add_f32s(total, grad);
                 let pairs = self.pairs.get_mut(winner.at as usize + part..);
                 // Never comes, and is no panic: see `simd::chunk`.
                 let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
@@ -255,5 +259,7 @@ impl<V: Copy> Pass<'_, V> {
                 grad_weights[i] = simd.add_f32s(grad_weights[i], sums[i]);
             }
         }
+        // It is the same in all lanes.
+        simd.reduce_max_f32s(total)
     }
 }
