@@ -135,6 +135,7 @@ impl Linear {
                 rows: &rows[range.start * width..range.end * width],
                 width,
                 pack: &mut pack,
+                is_first: range.start == 0,
                 sums,
             });
         }
@@ -264,14 +265,15 @@ impl Factors<'_> {
         let mut count = 0;
         for sum in 0..self.sums.0 {
             let factors = &self.numbers[sum * self.sums.1 + rows.start * self.rows.1..];
-            let factors = factors.iter().step_by(self.rows.1).take(rows.len());
             // Without a branch, which nobody could foretell.
-            for (row, factor) in factors.enumerate() {
+            for row in 0..rows.len() {
+                let factor = factors[row * self.rows.1];
                 all[count] = Term {
                     row: row as u32,
-                    factor: *factor,
+                    factor,
                 };
-                count += usize::from(*factor != 0.0);
+                // Two zeros differ in the sign.
+                count += usize::from(factor.to_bits() << 1 != 0);
             }
             ends.push(count);
         }
@@ -308,6 +310,8 @@ struct RowSums<'a> {
     width: usize,
     /// Of the rows those columns that are worked on.
     pack: &'a mut Aligned,
+    /// Whether the sums are zeros yet, and need not be read.
+    is_first: bool,
     sums: &'a mut [f32],
 }
 
@@ -352,7 +356,10 @@ impl RowSums<'_> {
             let Some(sums) = sums.first_chunk_mut::<VECTORS>() else {
                 break;
             };
-            let mut vectors = *sums;
+            let mut vectors = match self.is_first {
+                true => [simd.splat_f32s(0.0); VECTORS],
+                false => *sums,
+            };
             for term in terms {
                 // Never comes, and is no panic: see `chunk`.
                 let Some(row) = chunk::<_, VECTORS>(rows, term.row as usize * VECTORS) else {

@@ -234,15 +234,24 @@ pub fn store_u32s<S: Simd>(simd: S, to: &mut [u32], count: usize, vector: S::u32
 }
 
 /// Lane by lane the largest of a window's four numbers or 0, and which it was: the first among equal
-/// ones, `stopped` for 0. A NaN wins over every number and goes through.
+/// ones, `stopped` for 0. A NaN wins over every number and goes through, if there `may_be_nan`.
 #[inline(always)]
-pub fn pool_relu<S: Simd>(simd: S, window: [S::f32s; 4], stopped: u8) -> (S::f32s, S::u32s) {
+pub fn pool_relu<S: Simd>(
+    simd: S,
+    window: [S::f32s; 4],
+    may_be_nan: bool,
+    stopped: u8,
+) -> (S::f32s, S::u32s) {
     let zero = simd.splat_f32s(0.0);
     let (mut largest, mut winner) = (window[0], simd.splat_u32s(0));
     for i in 1..4 {
-        let not_above = simd.less_than_or_equal_f32s(window[i], largest);
-        let is_number = simd.equal_f32s(largest, largest);
-        let wins = simd.and_m32s(simd.not_m32s(not_above), is_number);
+        let wins = if may_be_nan {
+            let not_above = simd.less_than_or_equal_f32s(window[i], largest);
+            let is_number = simd.equal_f32s(largest, largest);
+            simd.and_m32s(simd.not_m32s(not_above), is_number)
+        } else {
+            simd.less_than_f32s(largest, window[i])
+        };
         largest = simd.select_f32s(wins, window[i], largest);
         winner = simd.select_u32s(wins, simd.splat_u32s(i as u32), winner);
     }

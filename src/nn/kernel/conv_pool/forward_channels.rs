@@ -39,10 +39,10 @@ impl Pack {
         }
     }
 
-    /// Where the number of a channel is in a block's row.
-    pub fn place(&self, conv: &ConvPool, rows: usize, channel: usize, row: usize) -> usize {
+    /// Where the first of a channel's `rows` numbers is, and how far they lie apart.
+    pub fn places(&self, conv: &ConvPool, rows: usize, channel: usize) -> (usize, usize) {
         let lanes = self.vectors * conv.instruction_set.lanes();
-        (channel / lanes * rows + row) * lanes + channel % lanes
+        (channel / lanes * rows * lanes + channel % lanes, lanes)
     }
 }
 
@@ -184,7 +184,8 @@ impl<S: Simd> Pooled<S> {
     }
 
     /// Pools some columns of two rows, for a vector of channels, and puts them into row `y` of the pooled
-    /// image, from column `x` on. What lies beyond it is left out.
+    /// image, from column `x` on. What lies beyond it is left out. Whether there `may_be_nan`, and so must be
+    /// looked for, is known to the compiler.
     #[inline(always)]
     pub fn pool<const COLUMNS: usize>(
         &mut self,
@@ -192,6 +193,7 @@ impl<S: Simd> Pooled<S> {
         vector: usize,
         [y, x]: [usize; 2],
         [upper, lower]: [&[S::f32s; COLUMNS]; 2],
+        may_be_nan: bool,
     ) {
         if y >= self.height {
             return;
@@ -206,7 +208,7 @@ impl<S: Simd> Pooled<S> {
             .zip(lower.as_chunks::<2>().0);
         for (x, (upper, lower)) in (x..self.width).zip(pairs) {
             let window = [upper[0], upper[1], lower[0], lower[1]];
-            let (number, winner) = pool_relu(simd, window, STOPPED);
+            let (number, winner) = pool_relu(simd, window, may_be_nan, STOPPED);
             let pixel = y * self.width + x;
             largest[pixel] = number;
             let shift = simd.splat_u32s(8 * (pixel % 4) as u32);
@@ -248,6 +250,11 @@ fn put_bytes<'a, S: Simd>(numbers: &[u32], planes: impl Iterator<Item = &'a mut 
     }
 }
 
+/// Where a tile is in its row, for [`Sources::sums`]: at the `LEFT` and the `RIGHT` end kernels take zeros.
+pub const INSIDE: usize = 0;
+pub const LEFT: usize = 1;
+pub const RIGHT: usize = 2;
+
 /// The numbers that meet weights.
 pub struct Sources {
     /// For each weight, or each group of them, where the number is that it meets in the first sum; those
@@ -258,9 +265,16 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// `COLUMNS` sums of two rows for each vector of channels, added to `start`.
+    /// `COLUMNS` sums of two rows for each vector of channels, added to `start`. For a group of weights that are a
+    /// kernel's row, those products at the `EDGE` are left out whose number is one of the zeros around the image.
     #[inline(always)]
-    pub fn sums<S: Simd, const GROUP: usize, const COLUMNS: usize, const VECTORS: usize>(
+    pub fn sums<
+        S: Simd,
+        const GROUP: usize,
+        const EDGE: usize,
+        const COLUMNS: usize,
+        const VECTORS: usize,
+    >(
         &self,
         simd: S,
         numbers: &[f32],
@@ -286,6 +300,14 @@ impl Sources {
             };
             for i in 0..GROUP {
                 for x in 0..COLUMNS {
+                    let is_zero = match EDGE {
+                        LEFT => x + i < GROUP / 2,
+                        RIGHT => x + i >= len - GROUP / 2,
+                        _ => false,
+                    };
+                    if is_zero {
+                        continue;
+                    }
                     let upper = simd.splat_f32s(upper[x + i]);
                     let lower = simd.splat_f32s(lower[x + i]);
                     for v in 0..VECTORS {

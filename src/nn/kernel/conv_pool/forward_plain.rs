@@ -6,16 +6,17 @@
 use pulp::Simd;
 
 use super::ConvPool;
-use super::forward_channels::{Convolution, Pack, Pooled, Sources};
+use super::forward_channels::{Convolution, INSIDE, Pack, Pooled, Sources};
 
 /// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane).
 pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
     let taps = conv.taps();
     let mut pack = Pack::zeros(conv, taps, false);
     for (channel, weights) in weight.chunks_exact(taps).enumerate() {
-        for (tap, weight) in weights.iter().enumerate() {
-            let place = pack.place(conv, taps, channel, tap);
-            pack.weights.numbers_mut()[place] = *weight;
+        let (first, step) = pack.places(conv, taps, channel);
+        let places = pack.weights.numbers_mut()[first..].iter_mut().step_by(step);
+        for (place, weight) in places.zip(weights) {
+            *place = *weight;
         }
     }
     pack
@@ -80,9 +81,9 @@ impl<S: Simd, const COLUMNS: usize, const VECTORS: usize> Convolution<S, COLUMNS
                 let pixels = &self.pixels[2 * y * self.width + column..];
                 let sums = self
                     .sources
-                    .sums::<S, 1, COLUMNS, VECTORS>(simd, pixels, pack, bias);
+                    .sums::<S, 1, INSIDE, COLUMNS, VECTORS>(simd, pixels, pack, bias);
                 for v in 0..VECTORS {
-                    pooled.pool(simd, v, [y, column / 2], sums[v].each_ref());
+                    pooled.pool(simd, v, [y, column / 2], sums[v].each_ref(), true);
                 }
             }
         }

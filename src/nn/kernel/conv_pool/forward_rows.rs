@@ -57,7 +57,7 @@ impl Shard<'_> {
                             if first + i == conv.channels_out {
                                 break;
                             }
-                            let (largest, winner) = pool_relu(simd, sums[i], STOPPED);
+                            let (largest, winner) = pool_relu(simd, sums[i], true, STOPPED);
                             let plane = (first + i) * conv.out_pixels();
                             let at = plane + y * conv.out_width() + x;
                             // What goes beyond a row is written again with the next ones.

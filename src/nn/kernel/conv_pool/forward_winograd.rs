@@ -9,7 +9,7 @@
 use pulp::Simd;
 
 use super::ConvPool;
-use super::forward_channels::{Convolution, Pack, Pooled, Sources, Sums};
+use super::forward_channels::{Convolution, INSIDE, LEFT, Pack, Pooled, RIGHT, Sources, Sums};
 use crate::nn::kernel::simd::{Loop, load_f32s, store_f32s};
 use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
 
@@ -21,11 +21,14 @@ pub fn is_worth_it(conv: &ConvPool) -> bool {
     matches!(conv.kernel_size, 3 | 5) && 2 * OUTPUTS * bands(conv) <= 3 * 2 * conv.out_height()
 }
 
-/// Whether the algorithm gives what the convolution gives: of infinite sums it makes NaN.
-pub fn is_safe(input: &[f32], weight: &[f32]) -> bool {
+/// Whether the algorithm gives what the convolution gives, if weights and inputs all are so: of infinite sums
+/// it makes NaN.
+#[inline(always)]
+pub fn is_safe(numbers: &[f32]) -> bool {
     // Without a way out, so that it goes vector by vector; NaN is not safe.
-    let fold = |all: bool, number: &f32| all & (number.abs() <= LARGEST);
-    weight.iter().fold(true, fold) && input.iter().fold(true, fold)
+    numbers
+        .iter()
+        .fold(true, |all, number| all & (number.abs() <= LARGEST))
 }
 
 /// Bands of an image: they are gone through two at a time.
@@ -46,14 +49,17 @@ pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
 fn pack_products<const K: usize, const N: usize>(conv: &ConvPool, weight: &[f32]) -> Pack {
     let rows = conv.channels_in * K;
     let mut pack = Pack::zeros(conv, N * rows, true);
-    for (i, kernel) in weight.chunks_exact(K * K).enumerate() {
-        let (channel, channel_in) = (i / conv.channels_in, i % conv.channels_in);
-        for kx in 0..K {
-            let column = std::array::from_fn(|ky| kernel[ky * K + kx]);
-            for (product, factor) in Winograd::<K, N>::kernel(&column).into_iter().enumerate() {
-                let row = product * rows + channel_in * K + kx;
-                let place = pack.place(conv, N * rows, channel, row);
-                pack.weights.numbers_mut()[place] = factor;
+    for (channel, weights) in weight.chunks_exact(conv.taps()).enumerate() {
+        let (first, step) = pack.places(conv, N * rows, channel);
+        let places = &mut pack.weights.numbers_mut()[first..];
+        for (channel_in, kernel) in weights.chunks_exact(K * K).enumerate() {
+            for kx in 0..K {
+                let column = std::array::from_fn(|ky| kernel[ky * K + kx]);
+                let factors = Winograd::<K, N>::kernel(&column);
+                for (product, factor) in factors.into_iter().enumerate() {
+                    let row = product * rows + channel_in * K + kx;
+                    places[row * step] = factor;
+                }
             }
         }
     }
@@ -75,6 +81,8 @@ pub struct Bands<
     width: usize,
     count: usize,
     sources: Sources,
+    /// Whether the outer half of what a kernel takes at the left, and at the right, end of a row is zeros.
+    has_zeros: [bool; 2],
     /// Of two bands, for each tile of columns those of all products.
     sums: Vec<[Sums<S, COLUMNS, VECTORS>; N]>,
 }
@@ -101,11 +109,29 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
             len,
             width,
             count: bands(conv),
+            has_zeros: [
+                conv.padding >= K / 2,
+                (columns + K - 1).saturating_sub(conv.padding + conv.width) >= K / 2,
+            ],
             sources: Sources {
                 offsets: offsets.collect(),
                 below: width,
             },
             sums: vec![[[[zeros; 2]; VECTORS]; N]; columns / COLUMNS],
+        }
+    }
+
+    /// The sums of one product for a tile: of its factors times those of the weight.
+    #[inline(always)]
+    fn add_up<const EDGE: usize>(
+        simd: S,
+        sources: &Sources,
+        (factors, pack): (&[f32], &[f32]),
+    ) -> Sums<S, COLUMNS, VECTORS> {
+        let zeros = [simd.splat_f32s(0.0); VECTORS];
+        match Self::HAS_GROUPS {
+            true => sources.sums::<S, K, EDGE, _, _>(simd, factors, pack, zeros),
+            false => sources.sums::<S, 1, INSIDE, _, _>(simd, factors, pack, zeros),
         }
     }
 }
@@ -155,17 +181,22 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
         bias: [S::f32s; VECTORS],
         pooled: &mut Pooled<S>,
     ) {
-        let zeros = [simd.splat_f32s(0.0); VECTORS];
         for band in (0..self.count).step_by(2) {
             for product in 0..N {
                 let pack = &pack[product * (pack.len() / N)..][..pack.len() / N];
                 let factors = &self.factors[product * self.len..][..self.len];
                 let factors = &factors[band * self.width..];
+                let last = self.sums.len() - 1;
                 for (tile, sums) in self.sums.iter_mut().enumerate() {
-                    let factors = &factors[tile * COLUMNS..];
-                    sums[product] = match Self::HAS_GROUPS {
-                        true => self.sources.sums::<S, K, _, _>(simd, factors, pack, zeros),
-                        false => self.sources.sums::<S, 1, _, _>(simd, factors, pack, zeros),
+                    let factors = (&factors[tile * COLUMNS..], pack);
+                    sums[product] = match tile {
+                        0 if self.has_zeros[0] => {
+                            Self::add_up::<LEFT>(simd, &self.sources, factors)
+                        }
+                        _ if tile == last && self.has_zeros[1] => {
+                            Self::add_up::<RIGHT>(simd, &self.sources, factors)
+                        }
+                        _ => Self::add_up::<INSIDE>(simd, &self.sources, factors),
                     };
                 }
             }
@@ -196,8 +227,8 @@ fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VEC
                 }
                 let rows = rows::<S, K, N, COLUMNS>(simd, of_band, bias[v]);
                 let y = OUTPUTS / 2 * (band + below);
-                pooled.pool(simd, v, [y, x], [&rows[0], &rows[1]]);
-                pooled.pool(simd, v, [y + 1, x], [&rows[2], &rows[3]]);
+                pooled.pool(simd, v, [y, x], [&rows[0], &rows[1]], false);
+                pooled.pool(simd, v, [y + 1, x], [&rows[2], &rows[3]], false);
             }
         }
     }

@@ -15,7 +15,7 @@ mod forward_winograd;
 use std::ops::Range;
 
 use super::shard::{self, shards};
-use super::simd::InstructionSet;
+use super::simd::{InstructionSet, Loop};
 
 /// The winner byte of an output that ReLU set to 0: it has no gradient.
 const STOPPED: u8 = 4;
@@ -117,7 +117,8 @@ impl ConvPool {
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
         if self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width()) {
             use forward_winograd::{is_safe, is_worth_it};
-            let pack = match is_worth_it(self) && is_safe(input, weight) {
+            let all_safe = Loop(|| is_safe(weight) && is_safe(input));
+            let pack = match is_worth_it(self) && self.instruction_set.run(all_safe) {
                 true => forward_winograd::pack(self, weight),
                 false => forward_plain::pack(self, weight),
             };
@@ -249,20 +250,6 @@ struct Winner {
     /// Where its patch begins in the image; or its weight, in a pack of them.
     at: u32,
     grad: f32,
-}
-
-/// The sum of the gradients, eight at a time.
-#[inline(always)]
-fn sum(winners: &[Winner]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (eights, rest) = winners.as_chunks::<8>();
-    for eight in eights {
-        for j in 0..8 {
-            sums[j] += eight[j].grad;
-        }
-    }
-    let sums = sums.iter().sum::<f32>();
-    sums + rest.iter().map(|winner| winner.grad).sum::<f32>()
 }
 
 /// Some images of a batch, and where what comes of them goes.
