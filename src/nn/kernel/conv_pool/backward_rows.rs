@@ -53,7 +53,7 @@ impl Shard<'_> {
         let mut sums = Aligned::zeros(conv.channels_out * padded.rows.len() * S::F32_LANES);
         let mut grad_bias = vec![0.0; conv.channels_out];
         let mut winners = Winners {
-            places: vec![0; conv.out_pixels()],
+            patches: vec![0; conv.out_pixels()],
             grads: vec![0.0; conv.out_pixels()],
         };
         for (i, image) in self.layer.input.chunks_exact(conv.image_len()).enumerate() {
@@ -166,12 +166,12 @@ impl Padded {
     #[inline(always)]
     fn place(&self, places: &[u8], grads: &[f32], winners: &mut Winners) -> f32 {
         let stride = self.stride as u32;
-        let found = winners.places.iter_mut().zip(&mut winners.grads);
+        let found = winners.patches.iter_mut().zip(&mut winners.grads);
         let windows = places.iter().zip(grads).zip(&self.windows);
-        for (((place, grad), window), found) in windows.zip(found) {
+        for (((place, grad), window), (patch, kept)) in windows.zip(found) {
             let (dy, dx) = (u32::from(place / 2 % 2), u32::from(place % 2));
-            *found.0 = window + dy * stride + dx;
-            *found.1 = if *place < STOPPED { *grad } else { 0.0 };
+            *patch = window + dy * stride + dx;
+            *kept = if *place < STOPPED { *grad } else { 0.0 };
         }
         sum(&winners.grads, |grad| grad)
     }
@@ -180,7 +180,7 @@ impl Padded {
 /// The winners of a channel.
 struct Winners {
     /// Where their patches begin in the image.
-    places: Vec<u32>,
+    patches: Vec<u32>,
     grads: Vec<f32>,
 }
 
@@ -194,9 +194,9 @@ impl Winners {
     ) -> impl Iterator<Item = (&'a [u32], &'a [f32])> + Clone {
         let width = conv.out_width();
         let (rows, columns) = (rows.start * width..rows.end * width, columns.clone());
-        let places = self.places[rows.clone()].chunks_exact(width);
-        let rows = places.zip(self.grads[rows].chunks_exact(width));
-        rows.map(move |(places, grads)| (&places[columns.clone()], &grads[columns.clone()]))
+        let patches = self.patches[rows.clone()].chunks_exact(width);
+        let rows = patches.zip(self.grads[rows].chunks_exact(width));
+        rows.map(move |(patches, grads)| (&patches[columns.clone()], &grads[columns.clone()]))
     }
 }
 
@@ -210,21 +210,21 @@ fn add<'a, S: Simd, const R: usize, const STRIDE: usize, const SPAN: usize>(
 ) {
     // Two sums a row of a patch, since each multiply-add waits for the one before.
     let mut halves = [*sums, [simd.splat_f32s(0.0); R]];
-    for (places, grads) in rows {
-        let (pairs, last) = places.as_chunks::<2>();
+    for (patches, grads) in rows {
+        let (pairs, last) = patches.as_chunks::<2>();
         let (grad_pairs, last_grad) = grads.as_chunks::<2>();
-        for (places, grads) in pairs.iter().zip(grad_pairs) {
+        for (patches, grads) in pairs.iter().zip(grad_pairs) {
             for i in 0..2 {
                 add_patch::<S, R, STRIDE, SPAN>(
                     simd,
-                    (places[i], grads[i]),
+                    (patches[i], grads[i]),
                     pixels,
                     &mut halves[i],
                 );
             }
         }
-        if let ([place], [grad]) = (last, last_grad) {
-            add_patch::<S, R, STRIDE, SPAN>(simd, (*place, *grad), pixels, &mut halves[0]);
+        if let ([patch], [grad]) = (last, last_grad) {
+            add_patch::<S, R, STRIDE, SPAN>(simd, (*patch, *grad), pixels, &mut halves[0]);
         }
     }
     for r in 0..R {
@@ -237,12 +237,12 @@ fn add<'a, S: Simd, const R: usize, const STRIDE: usize, const SPAN: usize>(
 #[inline(always)]
 fn add_patch<S: Simd, const R: usize, const STRIDE: usize, const SPAN: usize>(
     simd: S,
-    (place, grad): (u32, f32),
+    (patch, grad): (u32, f32),
     pixels: &[f32],
     sums: &mut [S::f32s; R],
 ) {
     // Never `None`, and no panic: see `chunk`.
-    let Some(patch) = chunk::<_, SPAN>(pixels, place as usize) else {
+    let Some(patch) = chunk::<_, SPAN>(pixels, patch as usize) else {
         return;
     };
     let grad = simd.splat_f32s(grad);

@@ -456,7 +456,10 @@ mod tests {
     ) -> [(Vec<f32>, Vec<f32>); 2] {
         let mut input = random(2 * conv.image_len(), 1);
         for (at, pixel) in input[conv.image_len()..].iter_mut().enumerate() {
-            let place = [at / conv.width, at % conv.width];
+            let place = [at / conv.width % conv.height, at % conv.width];
+            // What another channel shows lies a row and a column further.
+            let channel = at / (conv.height * conv.width);
+            let place = place.map(|place| place.wrapping_sub(channel));
             if !(0..2).all(|axis| drawn[axis].contains(&place[axis])) {
                 *pixel = 0.0;
             }
@@ -480,10 +483,18 @@ mod tests {
     fn a_first_layer_has_the_gradients_that_it_would_have_without_leaving_margins_out() {
         let boxes = [[0..0, 0..0], [0..1, 0..1], [3..8, 2..7], [9..12, 11..13]];
         for (kernel_size, padding) in [(1, 0), (2, 1), (3, 0), (3, 1), (5, 2), (5, 4), (7, 3)] {
-            for (width, drawn) in [(13, 0), (13, 1), (13, 2), (13, 3), (40, 2), (131, 2)] {
+            for (channels_in, width, drawn) in [
+                (1, 13, 0),
+                (1, 13, 1),
+                (1, 13, 2),
+                (2, 13, 2),
+                (1, 13, 3),
+                (1, 40, 2),
+                (1, 131, 2),
+            ] {
                 for instruction_set in InstructionSet::available() {
                     let conv = ConvPool {
-                        channels_in: 1,
+                        channels_in,
                         height: 12,
                         width,
                         channels_out: 3,
@@ -499,6 +510,41 @@ mod tests {
                     let [_, found] = first_layer(&conv, &boxes[drawn], Some(f32::INFINITY));
                     assert!(!found.0.iter().any(|grad| grad.is_finite()), "{what}");
                     assert!(!found.1.iter().any(|grad| grad.is_finite()), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_reaches_the_bias_of_its_channel_alone() {
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for channels_in in [1, 6, 16] {
+                for instruction_set in InstructionSet::available() {
+                    let conv = ConvPool {
+                        channels_in,
+                        height: 14,
+                        width: 14,
+                        channels_out: 3,
+                        kernel_size: 5,
+                        padding: 2,
+                        instruction_set,
+                    };
+                    let input = random(conv.image_len(), 1);
+                    let weight = random(conv.channels_out * conv.taps(), 2);
+                    let mut grad_output = random(conv.out_len(), 3);
+                    grad_output[conv.out_pixels() + 7] = number;
+                    let winners = vec![1; conv.out_len()];
+                    let mut grad_input = vec![0.0; input.len()];
+                    for grad_input in [Some(&mut grad_input[..]), None] {
+                        let (_, grad_bias) =
+                            conv.backward(&input, &weight, &winners, &grad_output, grad_input);
+                        let [first, found, last] = grad_bias[..] else {
+                            panic!("{grad_bias:?}");
+                        };
+                        let is_same = found == number || found.is_nan() && number.is_nan();
+                        assert!(is_same, "{conv:?}: {found}, {number}");
+                        assert!(first.is_finite() && last.is_finite(), "{conv:?}");
+                    }
                 }
             }
         }
