@@ -136,6 +136,16 @@ impl InstructionSet {
             Self::Avx512 => 16,
         }
     }
+
+    /// These instructions, or AVX2's in the place of AVX-512's where one of its vectors holds `count`
+    /// numbers: what would be left empty of the wider ones costs time, on some processors as much as what
+    /// is not.
+    pub(super) fn for_vectors_of(self, count: usize) -> Self {
+        match self {
+            Self::Avx512 if count <= Self::Avx2.lanes() => Self::Avx2,
+            set => set,
+        }
+    }
 }
 
 /// Plain loops, for [`InstructionSet::run`]: the compiler makes them of the instructions it may use.

@@ -113,33 +113,33 @@ impl ConvPool {
         }
         // A vector holds output channels if these fill it as well as the output's columns would; but a
         // picture of one channel has blank rows, which the way along the rows leaves out.
-        let lanes = self.instruction_set.lanes();
+        let conv = &self.for_vectors_of(self.channels_out);
+        let lanes = conv.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
-        if self.channels_in > 1 && filled(self.channels_out) > filled(self.out_width()) {
+        if conv.channels_in > 1 && filled(conv.channels_out) > filled(conv.out_width()) {
             use forward_winograd::{is_safe, is_worth_it};
             let all_safe = Loop(|| is_safe(weight) && is_safe(input));
-            let pack = match is_worth_it(self) && self.instruction_set.run(all_safe) {
-                true => forward_winograd::pack(self, weight),
-                false => forward_plain::pack(self, weight),
+            let pack = match is_worth_it(conv) && conv.instruction_set.run(all_safe) {
+                true => forward_winograd::pack(conv, weight),
+                false => forward_plain::pack(conv, weight),
             };
             shard::each(tasks, |images| {
-                let shard = forward_channels::Shard {
-                    conv: self,
+                conv.instruction_set.run(forward_channels::Shard {
+                    conv,
                     pack: &pack,
                     bias,
                     images,
-                };
-                self.instruction_set.run(shard);
+                });
             });
         } else {
+            let conv = &self.for_vectors_of(self.out_width());
             shard::each(tasks, |images| {
-                let shard = forward_rows::Shard {
-                    conv: self,
+                conv.instruction_set.run(forward_rows::Shard {
+                    conv,
                     weight,
                     bias,
                     images,
-                };
-                self.instruction_set.run(shard);
+                });
             });
         }
     }
@@ -173,8 +173,29 @@ impl ConvPool {
         let has_short_rows = self.channels_in * self.kernel_size < lanes
             && self.padded_width() <= backward_rows::WIDEST;
         if grad_input.is_none() && has_short_rows {
-            return self.backward_rows(layer, images);
+            let conv = self.for_vectors_of(self.kernel_size);
+            return conv.backward_rows(layer, images);
         }
+        self.for_vectors_of(self.channels_in)
+            .backward_channels(layer, weight, grad_input, images)
+    }
+
+    /// The same with the instructions whose vectors so many numbers fill best.
+    fn for_vectors_of(&self, count: usize) -> Self {
+        Self {
+            instruction_set: self.instruction_set.for_vectors_of(count),
+            ..*self
+        }
+    }
+
+    /// The backward pass with the channels of the input side by side in a vector.
+    fn backward_channels(
+        &self,
+        layer: Layer<'_>,
+        weight: &[f32],
+        grad_input: Option<&mut [f32]>,
+        images: usize,
+    ) -> (Vec<f32>, Vec<f32>) {
         let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
         let tasks = tasks.map(|(range, grad_input)| (layer.images(self, range), grad_input));
         let tasks = tasks.collect();
@@ -315,7 +336,7 @@ mod tests {
             (9, &[4, 7]),
         ] {
             for padding in paddings {
-                for channels in [[1, 1], [2, 7], [5, 16], [3, 20]] {
+                for channels in [[1, 1], [2, 7], [5, 16], [3, 20], [12, 5]] {
                     for size in [[2, 2], [2, 3], [3, 7], [9, 12], [5, 17], [4, 33], [6, 41]] {
                         if size[0] + 2 * padding > kernel_size {
                             shapes.push((1, channels, size, kernel_size, *padding));
