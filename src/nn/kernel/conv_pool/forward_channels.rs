@@ -250,7 +250,8 @@ fn put_bytes<'a, S: Simd>(numbers: &[u32], planes: impl Iterator<Item = &'a mut 
     }
 }
 
-/// Where a tile is in its row, for [`Sources::sums`]: at the `LEFT` and the `RIGHT` end kernels take zeros.
+/// Where a tile is in its row, for [`Sources::sums`]: at the `LEFT` and the `RIGHT` end kernels take zeros. A
+/// tile that is the whole row is at both.
 pub const INSIDE: usize = 0;
 pub const LEFT: usize = 1;
 pub const RIGHT: usize = 2;
@@ -287,37 +288,59 @@ impl Sources {
         }
         let (weights, _) = S::as_simd_f32s(pack).0.as_chunks::<VECTORS>();
         let groups = weights.as_chunks::<GROUP>().0;
-        for (offset, weights) in self.offsets.iter().zip(groups) {
-            let lower = numbers.get(offset + self.below..);
-            let (Some(upper), Some(lower)) = (numbers.get(*offset..), lower) else {
-                return sums;
-            };
-            let len = COLUMNS + GROUP - 1;
-            // Never comes, and is no panic: see `chunk`.
-            let (Some(upper), Some(lower)) = (upper.get(..len), lower.get(..len)) else {
-                debug_assert!(false, "too few numbers");
-                return sums;
-            };
-            for i in 0..GROUP {
-                for x in 0..COLUMNS {
-                    let is_zero = match EDGE {
-                        LEFT => x + i < GROUP / 2,
-                        RIGHT => x + i >= len - GROUP / 2,
-                        _ => false,
-                    };
-                    if is_zero {
-                        continue;
-                    }
-                    let upper = simd.splat_f32s(upper[x + i]);
-                    let lower = simd.splat_f32s(lower[x + i]);
-                    for v in 0..VECTORS {
-                        sums[v][0][x] = simd.mul_add_e_f32s(upper, weights[i][v], sums[v][0][x]);
-                        sums[v][1][x] = simd.mul_add_e_f32s(lower, weights[i][v], sums[v][1][x]);
+        // Sums of few columns leave registers for numbers that a weight of a group shares with the next.
+        let step = if COLUMNS == 2 { GROUP } else { 1 };
+        for pass in 0..GROUP / step {
+            for (offset, weights) in self.offsets.iter().zip(groups) {
+                let lower = numbers.get(offset + self.below..);
+                let (Some(upper), Some(lower)) = (numbers.get(*offset..), lower) else {
+                    return sums;
+                };
+                for i in 0..GROUP {
+                    if i / step == pass {
+                        let rows = [upper, lower];
+                        add::<S, GROUP, EDGE, _, _>(simd, i, rows, &weights[i], &mut sums);
                     }
                 }
             }
         }
         sums
+    }
+}
+
+/// Adds to sums what weight `i` of a group gives, whose rows of numbers are told.
+#[inline(always)]
+fn add<
+    S: Simd,
+    const GROUP: usize,
+    const EDGE: usize,
+    const COLUMNS: usize,
+    const VECTORS: usize,
+>(
+    simd: S,
+    i: usize,
+    rows: [&[f32]; 2],
+    weights: &[S::f32s; VECTORS],
+    sums: &mut Sums<S, COLUMNS, VECTORS>,
+) {
+    let len = COLUMNS + GROUP - 1;
+    // Never comes, and is no panic: see `chunk`.
+    let (Some(upper), Some(lower)) = (rows[0].get(..len), rows[1].get(..len)) else {
+        debug_assert!(false, "too few numbers");
+        return;
+    };
+    for x in 0..COLUMNS {
+        let at_left = EDGE & LEFT != 0 && x + i < GROUP / 2;
+        let at_right = EDGE & RIGHT != 0 && x + i >= len - GROUP / 2;
+        if at_left || at_right {
+            continue;
+        }
+        let upper = simd.splat_f32s(upper[x + i]);
+        let lower = simd.splat_f32s(lower[x + i]);
+        for v in 0..VECTORS {
+            sums[v][0][x] = simd.mul_add_e_f32s(upper, weights[v], sums[v][0][x]);
+            sums[v][1][x] = simd.mul_add_e_f32s(lower, weights[v], sums[v][1][x]);
+        }
     }
 }
 

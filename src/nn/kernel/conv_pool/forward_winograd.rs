@@ -13,6 +13,9 @@ use super::forward_channels::{Convolution, INSIDE, LEFT, Pack, Pooled, RIGHT, So
 use crate::nn::kernel::simd::{Loop, load_f32s, store_f32s};
 use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
 
+/// Both ends of a row.
+const BOTH: usize = LEFT | RIGHT;
+
 /// Beyond this, 2^47, factors or sums of their products might overflow where the convolution does not.
 const LARGEST: f32 = 140_737_488_355_328.0;
 
@@ -90,9 +93,9 @@ pub struct Bands<
 impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>
     Bands<S, K, N, COLUMNS, VECTORS>
 {
-    /// Whether the weights of a row of the kernel are gone through at once. Sums of a few columns leave
-    /// registers for the numbers that one weight's columns share with the next one's.
-    const HAS_GROUPS: bool = COLUMNS == 2;
+    /// Whether the weights of a row of the kernel are one group, so that products with zeros can be left out. Six
+    /// columns in 16 registers lose more by it than they gain.
+    const HAS_GROUPS: bool = COLUMNS != 6;
 
     /// Room for an image that gives so many columns.
     pub fn new(simd: S, conv: &ConvPool, columns: usize) -> Self {
@@ -100,10 +103,10 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
         let width = width.max(conv.padding + conv.width.next_multiple_of(S::F32_LANES));
         let plane = bands(conv) * width;
         let len = conv.channels_in * plane;
+        let zeros = [simd.splat_f32s(0.0); COLUMNS];
         let step = if Self::HAS_GROUPS { K } else { 1 };
         let offsets = (0..conv.channels_in * K).step_by(step);
         let offsets = offsets.map(|row| row / K * plane + row % K);
-        let zeros = [simd.splat_f32s(0.0); COLUMNS];
         Self {
             factors: vec![0.0; N * len],
             len,
@@ -189,14 +192,13 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
                 let last = self.sums.len() - 1;
                 for (tile, sums) in self.sums.iter_mut().enumerate() {
                     let factors = (&factors[tile * COLUMNS..], pack);
-                    sums[product] = match tile {
-                        0 if self.has_zeros[0] => {
-                            Self::add_up::<LEFT>(simd, &self.sources, factors)
-                        }
-                        _ if tile == last && self.has_zeros[1] => {
-                            Self::add_up::<RIGHT>(simd, &self.sources, factors)
-                        }
-                        _ => Self::add_up::<INSIDE>(simd, &self.sources, factors),
+                    let at_left = tile == 0 && self.has_zeros[0];
+                    let at_right = tile == last && self.has_zeros[1];
+                    sums[product] = match (at_left, at_right) {
+                        (false, false) => Self::add_up::<INSIDE>(simd, &self.sources, factors),
+                        (true, false) => Self::add_up::<LEFT>(simd, &self.sources, factors),
+                        (false, true) => Self::add_up::<RIGHT>(simd, &self.sources, factors),
+                        (true, true) => Self::add_up::<BOTH>(simd, &self.sources, factors),
                     };
                 }
             }
