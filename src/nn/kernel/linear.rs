@@ -15,6 +15,9 @@ use super::simd::{Aligned, InstructionSet, chunk};
 /// numbers of a row.
 const BLOCK: usize = 14;
 
+/// Numbers of such a sum, at most: of 50 rows so many fit into [`CACHE`].
+const BLOCK_NUMBERS: usize = 112;
+
 /// Bytes that what is gone through again and again may fill of the fastest cache, which has 32 KiB or more.
 const CACHE: usize = 24 << 10;
 
@@ -124,11 +127,12 @@ impl Linear {
     /// Adds rows, each times its factor, to sums.
     fn add_rows(&self, factors: &Factors<'_>, rows: &[f32], sums: &mut [f32]) {
         let width = self.features_in;
+        let lanes = self.instruction_set.lanes();
         // What a block of columns takes of them stays in the cache.
-        let column = self.instruction_set.lanes() * size_of::<f32>();
-        let chunks = (factors.rows.0 * BLOCK * column).div_ceil(CACHE);
+        let block = lanes * block(lanes);
+        let chunks = (factors.rows.0 * block * size_of::<f32>()).div_ceil(CACHE);
         let rows_of_chunk = factors.rows.0.div_ceil(chunks);
-        let mut pack = Aligned::zeros(rows_of_chunk * BLOCK * self.instruction_set.lanes());
+        let mut pack = Aligned::zeros(rows_of_chunk * block);
         for range in shard::shards(factors.rows.0, chunks) {
             self.instruction_set.run(RowSums {
                 terms: &factors.terms(range.clone()),
@@ -140,6 +144,11 @@ impl Linear {
             });
         }
     }
+}
+
+/// Vectors of a sum that are added up at a time.
+fn block(lanes: usize) -> usize {
+    BLOCK.min(BLOCK_NUMBERS / lanes)
 }
 
 /// Adds to `output` what the rows of the input and those of the weight give, each of `features` numbers.
@@ -155,9 +164,10 @@ impl WithSimd for Dots<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sums of a tile, the numbers of one column and one of the other matrix fill the registers.
+        // Registers hold the sums of a tile, the numbers of one column and one of the other matrix. Of 32 they
+        // would hold 4 rows of 6 sums, but a tile of these is often not full: half a batch has 50 rows.
         match S::REGISTER_COUNT {
-            32.. => self.tiles::<S, 4, 6>(simd),
+            32.. => self.tiles::<S, 5, 4>(simd),
             _ => self.tiles::<S, 3, 4>(simd),
         }
     }
@@ -321,7 +331,7 @@ impl WithSimd for RowSums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let vectors = self.width / S::F32_LANES;
-        for columns in shard::shards(vectors, vectors.div_ceil(BLOCK)) {
+        for columns in shard::shards(vectors, vectors.div_ceil(block(S::F32_LANES))) {
             let column = columns.start * S::F32_LANES;
             match columns.len() {
                 14 => self.block::<S, 14>(simd, column),
