@@ -93,20 +93,19 @@ impl Pixels {
         weight
     }
 
-    /// Calls `visit` for each vector of channels in each row of the image: the channels, where the
-    /// row begins in the first one's plane and where in the pairs, both in numbers.
+    /// For each vector of channels in each row of the image: how many channels it has, where the row begins
+    /// in the first one's plane and where in the pairs, both in numbers.
     #[inline(always)]
-    fn for_each_row(&self, mut visit: impl FnMut(usize, usize, usize)) {
+    fn rows(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let conv = &self.conv;
-        for y in 0..conv.height {
+        (0..conv.height * self.pixel).map(move |i| {
+            let (y, v) = (i / self.pixel, i % self.pixel);
             let row = (conv.padding + y) * self.stride + conv.padding * self.pixel;
-            for v in 0..self.pixel {
-                let first = v * self.lanes;
-                let channels = self.lanes.min(conv.channels_in - first);
-                let plane = (first * conv.height + y) * conv.width;
-                visit(channels, plane, 2 * (row + v) * self.lanes);
-            }
-        }
+            let first = v * self.lanes;
+            let channels = self.lanes.min(conv.channels_in - first);
+            let plane = (first * conv.height + y) * conv.width;
+            (channels, plane, 2 * (row + v) * self.lanes)
+        })
     }
 
     /// Puts an image into the pairs, and zeros for its gradients.
@@ -117,11 +116,11 @@ impl Pixels {
         }
         let pairs = pairs.numbers_mut();
         let conv = &self.conv;
-        self.for_each_row(|channels, plane, at| {
+        for (channels, plane, at) in self.rows() {
             let from = (&image[plane..], conv.height * conv.width);
             let to = (&mut pairs[at..], 2 * self.pixel * self.lanes);
             transpose((channels, conv.width), from, to, |number| number);
-        });
+        }
     }
 
     /// Takes an image's gradients from the pairs.
@@ -129,11 +128,11 @@ impl Pixels {
     fn unpad(&self, pairs: &Aligned, image: &mut [f32]) {
         let pairs = pairs.numbers();
         let conv = &self.conv;
-        self.for_each_row(|channels, plane, at| {
+        for (channels, plane, at) in self.rows() {
             let from = (&pairs[at + self.lanes..], 2 * self.pixel * self.lanes);
             let to = (&mut image[plane..], conv.height * conv.width);
             transpose((conv.width, channels), from, to, |number| number);
-        });
+        }
     }
 }
 
