@@ -15,7 +15,7 @@ pub enum InstructionSet {
     Neon,
     /// x86-64 with AVX2 and FMA (2013 and later), 8 numbers at a time.
     Avx2,
-    /// x86-64 with AVX-512, 16 numbers at a time.
+    /// x86-64 with AVX-512, 16 numbers at a time, or 8 as with AVX2 where there are no more.
     Avx512,
 }
 

@@ -215,7 +215,7 @@ impl<V: Copy> Pass<'_, V> {
     /// Gives the sum of the winners' gradients, which is the bias's.
     #[inline(always)]
     fn run<S: Simd<f32s = V>>(mut self, simd: S) -> f32 {
-        // Sums and weights stay in registers beside a gradient.
+        // As many as divide a row: weights and sums take two registers for each.
         match self.row {
             row if row % 6 == 0 => self.add::<S, 6>(simd),
             row if row % 5 == 0 => self.add::<S, 5>(simd),
@@ -226,39 +226,76 @@ impl<V: Copy> Pass<'_, V> {
         }
     }
 
-    /// `N` vectors of a row at a time: the weights, and the sums that are the weights' gradients, stay in
-    /// registers while all winners go by. The sum of the gradients is taken along each time: that costs less than a
+    /// `N` vectors of a row at a time. The sum of the gradients is taken along each time: that costs less than a
     /// pass of its own.
     #[inline(always)]
     fn add<S: Simd<f32s = V>, const N: usize>(&mut self, simd: S) -> f32 {
-        let mut total = simd.splat_f32s(0.0);
+        let zero = simd.splat_f32s(0.0);
+        let mut total = zero;
         let weights = self.weight.as_chunks::<N>().0;
         let grad_weights = self.grad_weight.as_chunks_mut::<N>().0;
+        let (thirds, rest) = thirds(self.winners);
         for (i, (weights, grad_weights)) in weights.iter().zip(grad_weights).enumerate() {
             let (row, column) = (i * N / self.row, i * N % self.row);
-            let part = row * self.stride + column;
-            let weights = *weights;
-            let mut sums = [simd.splat_f32s(0.0); N];
-            total = simd.splat_f32s(0.0);
-            for winner in self.winners {
-                let grad = simd.splat_f32s(winner.grad);
-                total = simd.add_f32s(total, grad);
-                let pairs = self.pairs.get_mut(winner.at as usize + part..);
-                // Never comes, and is no panic: see `simd::chunk`.
-                let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
-                    break;
-                };
-                for i in 0..N {
-                    let [number, grad_number] = &mut pairs[i];
-                    sums[i] = simd.mul_add_e_f32s(grad, *number, sums[i]);
-                    *grad_number = simd.mul_add_e_f32s(grad, weights[i], *grad_number);
+            let mut part = Part {
+                at: row * self.stride + column,
+                weights: *weights,
+                sums: [zero; N],
+                total: zero,
+            };
+            for ((first, second), third) in thirds[0].iter().zip(thirds[1]).zip(thirds[2]) {
+                for winner in [first, second, third] {
+                    part.add(simd, winner, self.pairs);
                 }
             }
-            for i in 0..N {
-                grad_weights[i] = simd.add_f32s(grad_weights[i], sums[i]);
+            for winner in rest {
+                part.add(simd, winner, self.pairs);
             }
+            for i in 0..N {
+                grad_weights[i] = simd.add_f32s(grad_weights[i], part.sums[i]);
+            }
+            total = part.total;
         }
         // It is the same in all lanes.
         simd.reduce_max_f32s(total)
+    }
+}
+
+/// Three equal parts of the winners, and up to two more. Taken in turn they are far apart: two neighbours'
+/// patches have pixels in common, whose gradients the second one had to wait for.
+fn thirds(winners: &[Winner]) -> ([&[Winner]; 3], &[Winner]) {
+    let third = winners.len() / 3;
+    let (first, others) = winners.split_at(third);
+    let (second, others) = others.split_at(third);
+    let (last, rest) = others.split_at(third);
+    ([first, second, last], rest)
+}
+
+/// `N` vectors of a row of a patch. All of it stays in registers while the winners go by.
+struct Part<V, const N: usize> {
+    /// From where a patch begins to here.
+    at: usize,
+    weights: [V; N],
+    /// The gradients of the weights.
+    sums: [V; N],
+    /// The sum of the winners' gradients.
+    total: V,
+}
+
+impl<V: Copy, const N: usize> Part<V, N> {
+    #[inline(always)]
+    fn add<S: Simd<f32s = V>>(&mut self, simd: S, winner: &Winner, pairs: &mut [[V; 2]]) {
+        let grad = simd.splat_f32s(winner.grad);
+        self.total = simd.add_f32s(self.total, grad);
+        let pairs = pairs.get_mut(winner.at as usize + self.at..);
+        // Never comes, and is no panic: see `simd::chunk`.
+        let Some(pairs) = pairs.and_then(<[_]>::first_chunk_mut::<N>) else {
+            return;
+        };
+        for i in 0..N {
+            let [number, grad_number] = &mut pairs[i];
+            self.sums[i] = simd.mul_add_e_f32s(grad, *number, self.sums[i]);
+            *grad_number = simd.mul_add_e_f32s(grad, self.weights[i], *grad_number);
+        }
     }
 }
