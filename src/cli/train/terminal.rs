@@ -353,7 +353,7 @@ mod tests {
         let places = "saved   runs/exp1/weights.safetensors, config.toml\n\
                       view    tensorboard --logdir runs       (not installed? make tensorboard)\n";
         let next = "next    cnn-tb train --preset article --logdir runs/exp2      \
-                    the article's 100 epochs, 1 to 2 min\n";
+                    the article's 100 epochs, about 1 min\n";
         assert_eq!(
             text(&default, Some(test)),
             format!("{result}{places}{next}")
