@@ -129,7 +129,7 @@ impl Linear {
         let width = self.features_in;
         let lanes = self.instruction_set.lanes();
         // What a block of columns takes of them stays in the cache.
-        let block = lanes * block(lanes);
+        let block = lanes * vectors_of_block(lanes);
         let chunks = (factors.rows.0 * block * size_of::<f32>()).div_ceil(CACHE);
         let rows_of_chunk = factors.rows.0.div_ceil(chunks);
         let mut pack = Aligned::zeros(rows_of_chunk * block);
@@ -146,8 +146,8 @@ impl Linear {
     }
 }
 
-/// Vectors of a sum that are added up at a time.
-fn block(lanes: usize) -> usize {
+/// Vectors of a sum that are added up at a time, at most.
+fn vectors_of_block(lanes: usize) -> usize {
     BLOCK.min(BLOCK_NUMBERS / lanes)
 }
 
@@ -331,7 +331,7 @@ impl WithSimd for RowSums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let vectors = self.width / S::F32_LANES;
-        for columns in shard::shards(vectors, vectors.div_ceil(block(S::F32_LANES))) {
+        for columns in shard::shards(vectors, vectors.div_ceil(vectors_of_block(S::F32_LANES))) {
             let column = columns.start * S::F32_LANES;
             match columns.len() {
                 14 => self.block::<S, 14>(simd, column),

@@ -251,10 +251,11 @@ fn put_bytes<'a, S: Simd>(numbers: &[u32], planes: impl Iterator<Item = &'a mut 
 }
 
 /// Where a tile is in its row, for [`Sources::sums`]: at the `LEFT` and the `RIGHT` end kernels take zeros. A
-/// tile that is the whole row is at both.
+/// tile that is the whole row is at `BOTH`.
 pub const INSIDE: usize = 0;
 pub const LEFT: usize = 1;
 pub const RIGHT: usize = 2;
+pub const BOTH: usize = LEFT | RIGHT;
 
 /// The numbers that meet weights.
 pub struct Sources {

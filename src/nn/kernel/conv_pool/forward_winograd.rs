@@ -9,12 +9,11 @@
 use pulp::Simd;
 
 use super::ConvPool;
-use super::forward_channels::{Convolution, INSIDE, LEFT, Pack, Pooled, RIGHT, Sources, Sums};
+use super::forward_channels::{
+    BOTH, Convolution, INSIDE, LEFT, Pack, Pooled, RIGHT, Sources, Sums,
+};
 use crate::nn::kernel::simd::{Loop, load_f32s, store_f32s};
 use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
-
-/// Both ends of a row.
-const BOTH: usize = LEFT | RIGHT;
 
 /// Beyond this, 2^47, factors or sums of their products might overflow where the convolution does not.
 const LARGEST: f32 = 140_737_488_355_328.0;
