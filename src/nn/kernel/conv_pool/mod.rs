@@ -336,7 +336,7 @@ mod tests {
             (9, &[4, 7]),
         ] {
             for padding in paddings {
-                for channels in [[1, 1], [2, 7], [5, 16], [3, 20], [12, 5]] {
+                for channels in [[1, 1], [2, 7], [5, 16], [3, 20], [12, 5], [20, 3]] {
                     for size in [[2, 2], [2, 3], [3, 7], [9, 12], [5, 17], [4, 33], [6, 41]] {
                         if size[0] + 2 * padding > kernel_size {
                             shapes.push((1, channels, size, kernel_size, *padding));
