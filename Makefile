@@ -127,7 +127,7 @@ bench: ## time each op against candle's own, and candle's graph alone (a quiet m
 	$(PYTHON) benches/table.py target/criterion
 	CANDLE_NUM_THREADS=1 cargo bench --locked --bench floor
 
-bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candle (a quiet machine, about 12 min)
+bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candle (a quiet machine, about 25 min)
 	cargo build --release --locked --example candle-peer
 	cargo build --release --locked --package cnn-tb-mnist --example unpack
 	cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers/burn
