@@ -237,7 +237,10 @@ impl RunDir {
     {
         let (part, whole) = (self.path.join(PART), self.weights());
         let saved = save(&part).map_err(anyhow::Error::from).and_then(|()| {
-            let named = File::open(&part)
+            // Windows syncs what is open for writing alone.
+            let named = File::options()
+                .write(true)
+                .open(&part)
                 .and_then(|file| file.sync_all())
                 .and_then(|()| fs::rename(&part, &whole));
             Ok(named.map_err(naming("cannot write", &whole))?)
@@ -343,12 +346,21 @@ fn next_free(path: &Path) -> PathBuf {
 
 /// A path as a shell takes it for one argument.
 pub fn argument(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    quote(&path.display().to_string(), cfg!(windows))
+}
+
+fn quote(text: &str, is_windows: bool) -> String {
+    let is_plain = |c: char| match c {
+        '\\' => is_windows,
+        _ => c.is_alphanumeric() || "/._-+=:,@%".contains(c),
+    };
     if !text.is_empty() && text.chars().all(is_plain) {
-        text
+        text.to_owned()
+    } else if is_windows {
+        // No path there has quotes in it.
+        format!("\"{}\"", escape(text))
     } else {
-        format!("'{}'", escape(&text).replace('\'', r"'\''"))
+        format!("'{}'", escape(text).replace('\'', r"'\''"))
     }
 }
 
@@ -385,7 +397,14 @@ mod tests {
             ("", "''"),
             ("a\x1b[2Jb", r"'a\u{1b}[2Jb'"),
         ] {
-            assert_eq!(argument(Path::new(path)), expected);
+            assert_eq!(quote(path, false), expected);
+        }
+        for (path, expected) in [
+            (r"C:\runs\exp1", r"C:\runs\exp1"),
+            (r"my runs\it's", r#""my runs\it's""#),
+            ("", r#""""#),
+        ] {
+            assert_eq!(quote(path, true), expected);
         }
     }
 

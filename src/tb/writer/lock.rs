@@ -21,6 +21,8 @@ pub fn is_being_written(directory: &Path) -> bool {
 /// Holds a directory's lock for as long as it lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
+    /// Open for as long as the lock is held.
+    #[cfg_attr(not(unix), expect(dead_code))]
     file: File,
     path: PathBuf,
 }
