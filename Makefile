@@ -19,7 +19,7 @@ MAX_CRATES = 34
 CARGO_DENY = 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build tensorboard check crates audit test fuzz-replay fuzz faults test-browser test-aarch64 examples proto runs \
+.PHONY: help build tensorboard check crates audit test fuzz-replay fuzz faults test-browser test-aarch64 test-windows examples proto runs \
 	interop recipes bench bench-peers bench-read screenshots clean .venv .venv-browser .venv-read \
 	.venv-torch
 
@@ -83,6 +83,11 @@ test-aarch64: ## run the unit tests and a training on NEON, in an emulator
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" \
 	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++ \
 		cargo test --locked --target aarch64-unknown-linux-gnu --lib --test instruction_sets
+
+# Needs rustup's target and, on Debian, gcc-mingw-w64-x86-64, g++-mingw-w64-x86-64 and wine64.
+test-windows: ## run the unit tests and a training as on Windows, under Wine
+	CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=wine \
+		cargo test --release --locked --target x86_64-pc-windows-gnu --lib --bins --test instruction_sets
 
 # burn is built once for the example and for the peer in benches/, where their features agree.
 examples: ## build the programs of examples/, burn's with burn itself (the first time about 5 min)

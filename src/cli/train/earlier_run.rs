@@ -1,6 +1,7 @@
 //! What is in a run directory already: a run, whose it is, which files are of it.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -130,7 +131,9 @@ pub fn other_runs(path: &Path, holds_run: bool) -> Vec<String> {
             let belongs = holds_run && CHILDREN.iter().any(|own| name == Path::new(own));
             let is_run = event_file_names(&child).is_ok_and(|files| !files.is_empty());
             if is_run && !belongs {
-                names.push(name.display().to_string());
+                // As runs are named, on Windows too.
+                let parts: Vec<_> = name.iter().map(OsStr::to_string_lossy).collect();
+                names.push(parts.join("/"));
                 if names.len() == 3 {
                     return names;
                 }

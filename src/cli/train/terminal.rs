@@ -351,7 +351,8 @@ mod tests {
                 test,
                 elapsed: Duration::from_secs_f64(4.6),
             });
-            text.replace(dir.path().to_str().unwrap(), "runs")
+            let text = text.replace(dir.path().to_str().unwrap(), "runs");
+            text.replace('\\', "/")
         };
         let text = |config: &Config, test| stopped_text(config, test, None);
         let result = "test    loss 0.0312  accuracy 99.07 %  (93 of 10,000 wrong)\n";

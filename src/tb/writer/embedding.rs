@@ -247,7 +247,8 @@ mod tests {
                 match path.is_dir() {
                     true => left.push(path),
                     false => {
-                        found.push(path.strip_prefix(directory).unwrap().display().to_string())
+                        let name = path.strip_prefix(directory).unwrap().display();
+                        found.push(name.to_string().replace('\\', "/"));
                     }
                 }
             }
