@@ -133,7 +133,7 @@ bench: ## time each op against candle's own, and candle's graph alone (a quiet m
 	CANDLE_NUM_THREADS=1 cargo bench --locked --bench floor
 
 bench-peers: build .venv-torch ## time trainings against PyTorch, burn and candle (a quiet machine, about 25 min)
-	cargo build --release --locked --example candle-peer
+	cargo build --profile bench --locked --example candle-peer
 	cargo build --release --locked --package cnn-tb-mnist --example unpack
 	cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml --target-dir target/peers/burn
 	.venv-torch/bin/python benches/peers/peers.py $(PEERS)

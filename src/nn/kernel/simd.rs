@@ -88,41 +88,41 @@ impl InstructionSet {
     }
 
     fn is_available(self) -> bool {
-        struct Nothing;
-        impl WithSimd for Nothing {
-            type Output = ();
-            fn with_simd<S: Simd>(self, _: S) {}
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => pulp::x86::V4::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => pulp::x86::V3::is_available(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::is_available(),
+            _ => false,
         }
-        self.try_run(Nothing).is_ok()
     }
 
     /// Runs `op` with these instructions, or with plain code where the machine lacks them.
+    ///
+    /// Plain code is called in one place: for each, the compiler makes the whole of `op` once more.
     pub fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
-        self.try_run(op).unwrap_or_else(|op| op.with_simd(Scalar))
-    }
-
-    /// Gives `op` back where the machine lacks these instructions.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(clippy::match_same_arms))]
-    fn try_run<Op: WithSimd>(self, op: Op) -> Result<Op::Output, Op> {
-        match self {
-            Self::Portable => Ok(op.with_simd(Scalar)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => match pulp::x86::V4::try_new() {
-                Some(simd) => Ok(Simd::vectorize(simd, op)),
-                None => Err(op),
-            },
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => match pulp::x86::V3::try_new() {
-                Some(simd) => Ok(Simd::vectorize(simd, op)),
-                None => Err(op),
-            },
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => match pulp::aarch64::Neon::try_new() {
-                Some(simd) => Ok(Simd::vectorize(simd, op)),
-                None => Err(op),
-            },
-            _ => Err(op),
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512
+            && let Some(simd) = pulp::x86::V4::try_new()
+        {
+            return Simd::vectorize(simd, op);
         }
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx2
+            && let Some(simd) = pulp::x86::V3::try_new()
+        {
+            return Simd::vectorize(simd, op);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if self == Self::Neon
+            && let Some(simd) = pulp::aarch64::Neon::try_new()
+        {
+            return Simd::vectorize(simd, op);
+        }
+        op.with_simd(Scalar)
     }
 }
 

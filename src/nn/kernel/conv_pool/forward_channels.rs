@@ -71,8 +71,8 @@ impl WithSimd for Shard<'_> {
         // Two sums for each column and vector of channels, and registers for weights and a number. Fewer
         // than 8 sums would wait for each other.
         match self.pack.vectors {
-            2 => self.run::<S, 2, 2>(simd),
             _ if S::REGISTER_COUNT >= 32 => self.run::<S, 14, 1>(simd),
+            2 => self.run::<S, 2, 2>(simd),
             _ => self.run::<S, 6, 1>(simd),
         }
     }
