@@ -69,7 +69,8 @@ impl WithSimd for Shard<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // Two sums for each column and vector of channels, and registers for weights and a number. Fewer
-        // than 8 sums would wait for each other.
+        // than 8 sums would wait for each other. With 32 registers `Pack::zeros` never makes two vectors; to ask
+        // for that first spares the compiler what nobody runs.
         match self.pack.vectors {
             _ if S::REGISTER_COUNT >= 32 => self.run::<S, 14, 1>(simd),
             2 => self.run::<S, 2, 2>(simd),
