@@ -1,22 +1,15 @@
-//! The training loop.
+//! What trains a network: the two functions, what they leave behind, and why they fail.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use candle_core::Var;
 use candle_nn::Optimizer as _;
 
-use crate::data::{Batches, DataError, Dataset};
-use crate::nn::{
-    self, Adam, AdamConfig, AdamW, Network, NotAvailable, OptimizerState, Parameters, Plan,
-    PlanError, Sgd, SgdConfig, StepParts, add_parts, clip_grad_norm,
-};
-use crate::train::divergence::{bad_layer, bad_weights};
-use crate::train::evaluate::{Sum, evaluate_logits};
-use crate::train::step::Step;
+use crate::data::{DataError, Dataset};
+use crate::nn::{Adam, AdamConfig, AdamW, NotAvailable, Parameters, PlanError, Sgd, SgdConfig};
+use crate::train::training::Training;
 use crate::train::{
-    Batch, Checkpoint, CheckpointError, Config, ConfigError, Epoch, Finish, Init, Metrics,
-    Observer, OptimizerKind, Progress, Snapshot, Start, Stopped,
+    Checkpoint, CheckpointError, Config, ConfigError, Epoch, Metrics, Observer, OptimizerKind,
+    Stopped,
 };
 
 /// Why a training failed.
@@ -104,15 +97,6 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn stopped_by_observer(parameters: Parameters, epochs: Vec<Epoch>) -> Self {
-        Self {
-            parameters,
-            epochs,
-            test: None,
-            stopped: Some(Stopped::Observer),
-        }
-    }
-
     /// Writes the last weights as safetensors, in PyTorch's shapes and layout.
     ///
     /// # Errors
@@ -182,251 +166,19 @@ fn start(
     pool.install(|| match config.optimizer {
         OptimizerKind::Adam => {
             let adam = |vars| Adam::new(vars, AdamConfig::default());
-            run(config, dataset, checkpoint, observer, threads, adam)
+            Training::new(config, dataset, adam)?.run(checkpoint, threads, observer)
         }
         OptimizerKind::Adamw => {
             let mut settings = AdamConfig::adamw();
             settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
             let adamw = |vars| AdamW::new(vars, settings);
-            run(config, dataset, checkpoint, observer, threads, adamw)
+            Training::new(config, dataset, adamw)?.run(checkpoint, threads, observer)
         }
         OptimizerKind::Sgd => {
             let mut settings = SgdConfig::default();
             settings.weight_decay = config.weight_decay.unwrap_or(settings.weight_decay);
             let sgd = |vars| Sgd::new(vars, settings);
-            run(config, dataset, checkpoint, observer, threads, sgd)
+            Training::new(config, dataset, sgd)?.run(checkpoint, threads, observer)
         }
     })
-}
-
-fn run<O: StepParts + OptimizerState>(
-    config: &Config,
-    dataset: &Dataset,
-    checkpoint: Option<&Checkpoint>,
-    observer: &mut dyn Observer,
-    threads: usize,
-    optimizer: impl Fn(Vec<Var>) -> candle_core::Result<O>,
-) -> Result<Outcome, FitError> {
-    let device = config.device.open()?;
-    let init = match config.init {
-        Init::Kaiming => nn::Init::Layers,
-        Init::Article => nn::Init::Article,
-    };
-    let parameters = Parameters::new(config.seed, init);
-    let (height, width) = (dataset.height(), dataset.width());
-    let plan = config.plan(height, width, dataset.classes());
-    let plan = plan.map_err(|cause| FitError::Network {
-        name: config.network_name(),
-        height,
-        width,
-        cause,
-    })?;
-    check_batches(config, &plan, dataset.train().len())?;
-    let network = Network::new(&plan, parameters.builder(&device))?;
-    let vars = parameters.vars_in_order();
-    let mut optimizer = optimizer(vars.clone())?;
-
-    let train = dataset.train();
-    let updates_per_epoch = train.len().div_ceil(config.batch_size);
-    let updates = config.epochs * updates_per_epoch;
-    let untrained = Snapshot {
-        dataset,
-        network: &network,
-        parameters: &parameters,
-        gradients: &[],
-        evaluated: None,
-    };
-    let forked_after = checkpoint.and_then(Checkpoint::forked_after);
-    observer.start(&Start {
-        config,
-        dataset: dataset.name(),
-        train_images: train.len(),
-        validation_images: dataset.validation().len(),
-        test_images: dataset.test_len(),
-        parameters: parameters.count(),
-        threads,
-        updates_per_epoch,
-        completed: checkpoint.map_or(&[], Checkpoint::epochs),
-        elapsed: checkpoint.map_or(Duration::ZERO, Checkpoint::elapsed),
-        notes: checkpoint.map_or(&[], Checkpoint::notes),
-        forked_after,
-        snapshot: untrained,
-    })?;
-
-    let began = Instant::now();
-    let mut elapsed_before = Duration::ZERO;
-    let rate = |update| (config.schedule).rate(config.learning_rate, update, updates);
-    let mut epochs: Vec<Epoch> = Vec::new();
-    let mut update = 0;
-    if let Some(checkpoint) = checkpoint {
-        checkpoint.restore(&parameters, &mut optimizer)?;
-        epochs = checkpoint.epochs().to_vec();
-        update = checkpoint.update();
-        elapsed_before = checkpoint.elapsed();
-    }
-    let elapsed = || elapsed_before + began.elapsed();
-    let mut stopped = None;
-    // Of the last update of an epoch.
-    let mut gradients = Vec::new();
-    for epoch in epochs.len() + 1..=config.epochs {
-        let epoch_began = Instant::now();
-        let step = Step {
-            network: &network,
-            split: train,
-            augmentation: config.augmentation(epoch),
-            device: &device,
-        };
-        let mut sum = Sum::default();
-        let non_finite = |loss, update, layer| FitError::NonFinite {
-            loss,
-            epoch,
-            update,
-            learning_rate: rate(update - 1),
-            layer,
-        };
-        for indices in &Batches::shuffled(
-            train.len() as u32,
-            config.batch_size,
-            config.seed,
-            epoch as u64,
-        ) {
-            let learning_rate = rate(update);
-            optimizer.set_learning_rate(learning_rate);
-            let (mut grads, batch_sum) = step.gradients(indices)?;
-            update += 1;
-            let train = batch_sum.mean();
-            let mut norm = 0.0;
-            if let Some(max_norm) = config.clip_norm {
-                let mut sum = add_parts(grads, &vars)?;
-                norm = clip_grad_norm(&mut sum, &vars, max_norm)?;
-                grads = vec![sum];
-            }
-            if !train.loss.is_finite() || !norm.is_finite() {
-                let layer = bad_layer(&plan, &parameters, &add_parts(grads, &vars)?)?;
-                return Err(non_finite(train.loss, update, layer));
-            }
-            optimizer.step_parts(&grads)?;
-            sum.extend(&batch_sum);
-            let batch = Batch {
-                update,
-                epoch,
-                images: indices.len(),
-                train,
-                learning_rate,
-            };
-            if observer.batch(&batch)?.is_break() {
-                return Ok(Outcome::stopped_by_observer(parameters, epochs));
-            }
-            let limit = config.time_limit_secs.unwrap_or(f64::INFINITY);
-            if elapsed().as_secs_f64() >= limit && update < updates {
-                stopped = Some(Stopped::TimeLimit);
-            }
-            if stopped.is_some() || update == epoch * updates_per_epoch {
-                gradients = grads;
-                break;
-            }
-        }
-        let images_per_sec = sum.images() as f64 / epoch_began.elapsed().as_secs_f64();
-        let evaluation_began = Instant::now();
-        let (validation, logits) = evaluate_logits(&network, dataset.validation(), &device)?;
-        if !validation.loss.is_finite()
-            && let Some(layer) = bad_weights(&plan, &parameters)?
-        {
-            return Err(non_finite(validation.loss, update, Some(layer)));
-        }
-        epochs.push(Epoch {
-            epoch,
-            train: sum.mean(),
-            validation,
-            images_per_sec,
-            evaluation_secs: evaluation_began.elapsed().as_secs_f64(),
-        });
-        let is_last = epoch == config.epochs || stopped.is_some();
-        let snapshot = Snapshot {
-            gradients: &gradients,
-            evaluated: Some((dataset.validation(), &logits)),
-            ..untrained
-        };
-        let is_cut = observer.epoch(&epochs[epoch - 1], &snapshot)?.is_break() && !is_last;
-        let patience = config.early_stopping;
-        if !is_last && patience.is_some_and(|n| is_stalled(&epochs, n)) {
-            stopped = Some(Stopped::EarlyStopping);
-        }
-        // The end has a checkpoint of its own, which comes after the test.
-        if !is_last && stopped.is_none() {
-            observer.checkpoint(&Progress {
-                config,
-                dataset,
-                parameters: &parameters,
-                optimizer: &optimizer,
-                epochs: &epochs,
-                update,
-                elapsed: elapsed(),
-                forked_after,
-                is_finished: false,
-                stopped: None,
-            })?;
-        }
-        if is_cut {
-            return Ok(Outcome::stopped_by_observer(parameters, epochs));
-        }
-        if stopped.is_some() {
-            break;
-        }
-    }
-
-    let (test, logits) = evaluate_logits(&network, dataset.test()?, &device)?;
-    let test_images = dataset.test_len();
-    let test_wrong = test_images - (test.accuracy * test_images as f64).round() as usize;
-    observer.finish(&Finish {
-        epochs: &epochs,
-        test,
-        test_wrong,
-        test_images,
-        stopped,
-        snapshot: Snapshot {
-            gradients: &gradients,
-            evaluated: Some((dataset.test()?, &logits)),
-            ..untrained
-        },
-    })?;
-    observer.checkpoint(&Progress {
-        config,
-        dataset,
-        parameters: &parameters,
-        optimizer: &optimizer,
-        epochs: &epochs,
-        update,
-        elapsed: elapsed(),
-        forked_after,
-        is_finished: true,
-        stopped,
-    })?;
-    Ok(Outcome {
-        parameters,
-        epochs,
-        test: Some(test),
-        stopped,
-    })
-}
-
-/// Holds that no batch has a single image where the network normalises by the batch alone.
-fn check_batches(config: &Config, plan: &Plan, images: usize) -> Result<(), ConfigError> {
-    let last = images % config.batch_size;
-    let is_single = last == 1 || config.batch_size == 1;
-    match plan.needs_two_images() && is_single {
-        true => Err(ConfigError {
-            setting: "batch_size",
-            found: config.batch_size.to_string(),
-            expected: "one that leaves no batch with a single image, which has no variance to \
-                       normalise by (batch_norm after a linear layer)",
-        }),
-        false => Ok(()),
-    }
-}
-
-/// Whether none of the last `patience` epochs had a lower validation loss than all before it.
-fn is_stalled(epochs: &[Epoch], patience: usize) -> bool {
-    let best = Epoch::best(epochs).map_or(0, |best| best.epoch);
-    epochs.len() - best >= patience
 }

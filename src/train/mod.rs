@@ -11,6 +11,7 @@ mod predictions;
 mod step;
 mod tensorboard;
 mod trained;
+mod training;
 
 pub use crate::nn::Schedule;
 pub use checkpoint::{Checkpoint, CheckpointError, Found, LAST, PART, PREVIOUS, Progress};
