@@ -62,6 +62,29 @@ impl Stream {
         self.block[self.used - 1]
     }
 
+    /// Fills `numbers` with 32 uniformly distributed bits each, from the next block of four on: from a new
+    /// stream, with what as many calls of [`next_u32`](Self::next_u32) give.
+    ///
+    /// The compiler draws several blocks side by side with the instructions that the caller may use.
+    #[inline(always)]
+    pub fn fill(&mut self, numbers: &mut [u32]) {
+        let [first, others @ ..] = self.counter;
+        let block = |i: u32| {
+            let [second, third, last] = others;
+            philox4x32([first.wrapping_add(i), second, third, last], self.key)
+        };
+        let (blocks, rest) = numbers.as_chunks_mut();
+        for (i, numbers) in blocks.iter_mut().enumerate() {
+            *numbers = block(i as u32);
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&block(blocks.len() as u32)[..rest.len()]);
+        }
+        let count = numbers.len().div_ceil(4) as u32;
+        self.counter[0] = first.wrapping_add(count);
+        self.used = 4;
+    }
+
     /// 64 uniformly distributed bits.
     pub fn next_u64(&mut self) -> u64 {
         u64::from(self.next_u32()) << 32 | u64::from(self.next_u32())
@@ -122,6 +145,7 @@ fn halves(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, word as u32)
 }
 
+#[inline(always)]
 fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
         if round > 0 {
@@ -164,6 +188,22 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn a_filled_slice_holds_what_single_draws_give() {
+        for len in [0, 1, 4, 31, 32, 33, 100] {
+            let mut single = Stream::new(7, Purpose::Dropout, 3);
+            let mut filled = single.clone();
+            let draws: Vec<u32> = (0..len).map(|_| single.next_u32()).collect();
+            let mut numbers = vec![0; len];
+            filled.fill(&mut numbers);
+            assert_eq!(numbers, draws);
+            // The next block, whatever was left of the last one.
+            let used: usize = len.next_multiple_of(4) - len;
+            let next = (0..=used).map(|_| single.next_u32()).last();
+            assert_eq!(Some(filled.next_u32()), next);
+        }
     }
 
     #[test]

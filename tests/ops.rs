@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn dropping_out(rows in 1usize..6, columns in 1usize..50, rate in 0.0..1.0, seed in any::<u64>()) {
+    fn dropping_out(rows in 1usize..6, columns in 1usize..150, rate in 0.0..1.0, seed in any::<u64>()) {
         let images: Vec<u32> = (0..rows as u32).collect();
         let keys = dropout_keys(seed, 2, 3, &images);
         let input = random(&[rows, columns], 1);

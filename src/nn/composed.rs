@@ -4,7 +4,7 @@
 use candle_core::{D, Result, Tensor, bail};
 
 use crate::nn::BatchStats;
-use crate::nn::dropout::mask;
+use crate::nn::kernel::dropout::fill_with_mask;
 
 /// As [`crate::nn::convolve`]. candle's gradient takes as many columns to be left over by the stride
 /// as rows, and cannot do with more padding than pixels are reached; there the image is padded and cut
@@ -132,9 +132,12 @@ fn per_channel(numbers: &Tensor, input: &Tensor) -> Result<Tensor> {
 /// As [`crate::nn::dropout`].
 pub fn dropout(input: &Tensor, rate: f64, keys: &[u64]) -> Result<Tensor> {
     let row_len = input.elem_count() / keys.len().max(1);
-    let factors = keys.iter().flat_map(|key| mask(rate, *key).take(row_len));
-    let factors = Tensor::from_iter(factors, input.device())?.to_dtype(input.dtype())?;
-    input * factors.reshape(input.shape())?
+    let mut factors = vec![0.0; input.elem_count()];
+    for (factors, key) in factors.chunks_mut(row_len.max(1)).zip(keys) {
+        fill_with_mask(factors, rate, *key);
+    }
+    let factors = Tensor::from_vec(factors, input.shape(), input.device())?;
+    input * factors.to_dtype(input.dtype())?
 }
 
 /// As [`crate::nn::relu`].

@@ -1,9 +1,10 @@
 //! Dropout with masks that are functions of a key: the op.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use crate::nn::composed;
+use crate::nn::kernel::dropout;
+use crate::nn::kernel::simd::InstructionSet;
 use crate::nn::slice::{f32_slice, has_kernel, with_f32};
 use crate::nn::tape::{Graph, Tape};
 use crate::random::{Purpose, Stream};
@@ -71,42 +72,14 @@ pub fn dropout_keys(seed: u64, layer: u64, epoch: u32, images: &[u32]) -> Vec<u6
     images.iter().map(key).collect()
 }
 
-/// What each element of a row is multiplied by, one after the other: 0 or `1 / (1 − rate)`.
-pub(super) fn mask(rate: f64, key: u64) -> impl Iterator<Item = f32> {
-    let scale = (1.0 / (1.0 - rate)) as f32;
-    // A rate below 1 can round up to it.
-    let bound = (rate * 2f64.powi(32)).round().min(f64::from(u32::MAX)) as u32;
-    let mut stream = Stream::new(key, Purpose::Dropout, 0);
-    std::iter::repeat_with(move || {
-        if stream.next_u32() < bound {
-            0.0
-        } else {
-            scale
-        }
-    })
-}
-
 struct DropoutOp {
     rate: f64,
     keys: Vec<u64>,
 }
 
 impl DropoutOp {
-    /// The products of numbers and mask. NaN stays NaN, as in PyTorch: a diverged loss stays seen.
     fn apply(&self, numbers: &[f32]) -> Vec<f32> {
-        let mut products = vec![0.0; numbers.len()];
-        let row_len = (numbers.len() / self.keys.len().max(1)).max(1);
-        let rows = numbers.par_chunks_exact(row_len);
-        let tasks = rows
-            .zip(products.par_chunks_exact_mut(row_len))
-            .zip(&self.keys);
-        tasks.for_each(|((numbers, products), key)| {
-            let numbers = numbers.iter().zip(mask(self.rate, *key));
-            for (product, (number, factor)) in products.iter_mut().zip(numbers) {
-                *product = number * factor;
-            }
-        });
-        products
+        dropout::products(InstructionSet::current(), self.rate, &self.keys, numbers)
     }
 }
 

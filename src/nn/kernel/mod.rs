@@ -10,6 +10,7 @@
 pub mod batch_norm;
 pub mod conv;
 pub mod conv_pool;
+pub mod dropout;
 pub mod linear;
 pub mod pool;
 pub mod shard;
