@@ -8,6 +8,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod batch_norm;
+mod channels;
 pub mod conv;
 pub mod conv_pool;
 pub mod dropout;

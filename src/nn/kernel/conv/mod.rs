@@ -22,6 +22,7 @@ use self::grid::Grid;
 use self::input_gradient::InputGradient;
 use self::layout::InputLayout;
 use self::weight_gradient::weight_gradient;
+use super::channels::{self, Pack, Planes, Sizes};
 use super::shard::{self, shards};
 use super::simd::InstructionSet;
 use super::sum::sum;
@@ -127,18 +128,23 @@ impl Conv {
         assert_eq!(weight.len(), self.channels_out * self.patch_len(), "weight");
         let images = input.len() / self.image_len();
         assert_eq!(output.len(), images * self.out_len(), "output");
-        let layout = InputLayout::new(self);
-        let offsets = layout.offsets(self);
-        let patch_len = offsets.len();
-        let weight = |channel: usize, tap: usize| weight[channel * patch_len + tap];
-        let sums = Correlation::new(self.channels_out, offsets, weight);
         let mut rest = output;
         let mut tasks = Vec::new();
         for range in shards(images, shard::IMAGES) {
             let (part, tail) = rest.split_at_mut(range.len() * self.out_len());
             rest = tail;
-            tasks.push((&input[range.start * self.image_len()..], part));
+            let input = &input[range.start * self.image_len()..range.end * self.image_len()];
+            tasks.push((input, part));
         }
+        if let Some(fast) = self.fast_forward(weight, input) {
+            shard::each(tasks, |(input, output)| fast.run(input, bias, output));
+            return;
+        }
+        let layout = InputLayout::new(self);
+        let offsets = layout.offsets(self);
+        let patch_len = offsets.len();
+        let weight = |channel: usize, tap: usize| weight[channel * patch_len + tap];
+        let sums = Correlation::new(self.channels_out, offsets, weight);
         shard::each(tasks, |(input, output)| {
             self.instruction_set.run(Forward {
                 conv: self,
@@ -170,21 +176,109 @@ impl Conv {
         }
         let layout = InputLayout::new(self);
         let offsets = layout.offsets(self);
-        let backward = grad_input
-            .is_some()
-            .then(|| InputGradient::new(self, weight));
+        let fast = match grad_input {
+            Some(_) => self.fast_backward(weight, grad_output),
+            None => None,
+        };
+        let is_plain = grad_input.is_some() && fast.is_none();
+        let plain = is_plain.then(|| InputGradient::new(self, weight));
         let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
         let part = |len: usize, range: &Range<usize>| range.start * len..range.end * len;
-        shard::sum(shard::each(tasks.collect(), |(range, grad_input)| {
+        shard::sum(shard::each(tasks.collect(), |(range, mut grad_input)| {
+            let grad_output = &grad_output[part(self.out_len(), &range)];
+            if let (Some(fast), Some(grad_input)) = (&fast, &mut grad_input) {
+                fast.run(grad_output, &[], grad_input);
+            }
             self.instruction_set.run(Backward {
                 conv: self,
                 layout: &layout,
                 offsets: &offsets,
                 input: &input[part(self.image_len(), &range)],
-                grad_output: &grad_output[part(self.out_len(), &range)],
-                grad_input: grad_input.zip(backward.as_ref()),
+                grad_output,
+                grad_input: grad_input.zip(plain.as_ref()),
             })
         }))
+    }
+
+    /// The forward pass by Winograd's algorithm, if that is faster.
+    fn fast_forward(&self, weight: &[f32], input: &[f32]) -> Option<Fast> {
+        if self.stride != 1 {
+            return None;
+        }
+        let sizes = Sizes {
+            channels_in: self.channels_in,
+            height: self.height,
+            width: self.width,
+            channels_out: self.channels_out,
+            kernel_size: self.kernel_size,
+            padding: self.padding,
+            rows: self.out_height(),
+            columns: self.out_width(),
+            instruction_set: self.instruction_set.for_vectors_of(self.channels_out),
+        };
+        Fast::new(sizes, weight, input)
+    }
+
+    /// As [`fast_forward`](Self::fast_forward), the gradient of the input: the convolution of the output's
+    /// gradient, with more zeros around it, with the kernels turned around.
+    fn fast_backward(&self, weight: &[f32], grad_output: &[f32]) -> Option<Fast> {
+        if self.stride != 1 || self.padding >= self.kernel_size {
+            return None;
+        }
+        let sizes = Sizes {
+            channels_in: self.channels_out,
+            height: self.out_height(),
+            width: self.out_width(),
+            channels_out: self.channels_in,
+            kernel_size: self.kernel_size,
+            padding: self.kernel_size - 1 - self.padding,
+            rows: self.height,
+            columns: self.width,
+            instruction_set: self.instruction_set.for_vectors_of(self.channels_in),
+        };
+        let kernel_len = self.kernel_size * self.kernel_size;
+        let mut turned = Vec::with_capacity(weight.len());
+        for channel_in in 0..self.channels_in {
+            for weight in weight.chunks_exact(self.patch_len()) {
+                let kernel = &weight[channel_in * kernel_len..][..kernel_len];
+                turned.extend(kernel.iter().rev());
+            }
+        }
+        Fast::new(sizes, &turned, grad_output)
+    }
+}
+
+/// A convolution by Winograd's algorithm.
+struct Fast {
+    sizes: Sizes,
+    pack: Pack,
+}
+
+impl Fast {
+    /// `None` where the plain sum is faster, or gives something else of this input.
+    fn new(sizes: Sizes, weight: &[f32], input: &[f32]) -> Option<Self> {
+        // The plain sum is taken of whole vectors, along rows with the padding between them.
+        let (rows, columns) = (sizes.rows, sizes.columns);
+        let plane = (rows - 1) * (columns + sizes.kernel_size - 1) + columns;
+        let plane = plane.next_multiple_of(sizes.instruction_set.lanes());
+        let filled = (rows * columns) as f64 / plane as f64;
+        // What is made of the input, and of the sums, takes as long as the products of 12 rows of kernels.
+        let others = 12.0 / (sizes.channels_in * sizes.kernel_size) as f64;
+        if sizes.winograd_gain()? < 1.1 * filled * (1.0 + others) {
+            return None;
+        }
+        let pack = Pack::winograd(&sizes, weight, input)?;
+        Some(Self { sizes, pack })
+    }
+
+    fn run(&self, input: &[f32], bias: &[f32], output: &mut [f32]) {
+        self.sizes.instruction_set.run(channels::Shard {
+            sizes: &self.sizes,
+            pack: &self.pack,
+            bias,
+            input,
+            output: Planes(output),
+        });
     }
 }
 
@@ -368,6 +462,9 @@ mod tests {
         for (images, channels, size, kernel) in [
             (2, [1, 32], [28, 28], [3, 1, 1]),
             (9, [6, 16], [14, 14], [5, 0, 1]),
+            (9, [32, 64], [14, 14], [3, 1, 1]),
+            (2, [16, 40], [32, 33], [3, 0, 1]),
+            (2, [16, 16], [7, 8], [5, 3, 1]),
             (6, [3, 9], [7, 7], [3, 1, 2]),
             (3, [8, 4], [6, 6], [1, 0, 2]),
             (1, [2, 3], [1, 1], [1, 0, 1]),
@@ -375,6 +472,53 @@ mod tests {
             is_a_convolution(images, conv(channels, size, kernel));
         }
         is_a_convolution(0, conv([1, 2], [3, 3], [3, 1, 1]));
+    }
+
+    /// Winograd's algorithm would make NaN of an infinite sum, and infinity of a large one.
+    #[test]
+    fn what_is_not_finite_comes_out_as_in_the_plain_sum() {
+        for kernel_size in [3, 5] {
+            for number in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e36] {
+                for instruction_set in InstructionSet::available() {
+                    let conv = Conv {
+                        instruction_set,
+                        ..conv([16, 16], [14, 14], [kernel_size, kernel_size / 2, 1])
+                    };
+                    let mut input = random(conv.image_len(), 1);
+                    input[5 * 14 + 6] = number;
+                    let weight = random(conv.channels_out * conv.patch_len(), 2);
+                    let mut grad_output = random(conv.out_len(), 3);
+                    grad_output[2 * 196 + 5 * 14 + 6] = number;
+                    let mut output = vec![0.0; conv.out_len()];
+                    conv.forward(&input, &weight, &[0.0; 16], &mut output);
+                    let mut grad_input = vec![0.0; conv.image_len()];
+                    let (grad_weight, _) =
+                        conv.backward(&input, &weight, &grad_output, Some(&mut grad_input));
+                    let mut expected =
+                        [&output, &grad_input, &grad_weight].map(|found| vec![0.0; found.len()]);
+                    for_each_product(&conv, 1, |to, from, tap| {
+                        let [grad, x, w] =
+                            [grad_output[to], input[from], weight[tap]].map(f64::from);
+                        expected[0][to] += x * w;
+                        expected[1][from] += grad * w;
+                        expected[2][tap] += grad * x;
+                    });
+                    for (found, expected) in [output, grad_input, grad_weight].iter().zip(expected)
+                    {
+                        for (found, expected) in found.iter().zip(expected) {
+                            let expected = expected as f32;
+                            let is_close =
+                                (found - expected).abs() <= 1e-4 * expected.abs().max(1.0);
+                            let is_same = *found == expected || found.is_nan() && expected.is_nan();
+                            assert!(
+                                is_same || is_close,
+                                "{conv:?} {number}: {found}, {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

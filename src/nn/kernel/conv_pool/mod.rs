@@ -7,15 +7,15 @@
 mod backward_patches;
 mod backward_pixels;
 mod backward_rows;
-mod forward_channels;
-mod forward_plain;
 mod forward_rows;
-mod forward_winograd;
+mod pooled;
 
 use std::ops::Range;
 
+use self::pooled::PooledPlanes;
+use super::channels::{self, Pack, Sizes};
 use super::shard::{self, shards};
-use super::simd::{InstructionSet, Loop};
+use super::simd::InstructionSet;
 
 /// The winner byte of an output that ReLU set to 0: it has no gradient.
 const STOPPED: u8 = 4;
@@ -69,6 +69,21 @@ impl ConvPool {
         self.channels_in * self.kernel_size * self.kernel_size
     }
 
+    /// The convolution, as far as it is pooled.
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            channels_in: self.channels_in,
+            height: self.height,
+            width: self.width,
+            channels_out: self.channels_out,
+            kernel_size: self.kernel_size,
+            padding: self.padding,
+            rows: 2 * self.out_height(),
+            columns: 2 * self.out_width(),
+            instruction_set: self.instruction_set,
+        }
+    }
+
     fn padded_height(&self) -> usize {
         self.height + 2 * self.padding
     }
@@ -117,18 +132,19 @@ impl ConvPool {
         let lanes = conv.instruction_set.lanes();
         let filled = |count: usize| count as f64 / count.next_multiple_of(lanes) as f64;
         if conv.channels_in > 1 && filled(conv.channels_out) > filled(conv.out_width()) {
-            use forward_winograd::{is_safe, is_worth_it};
-            let all_safe = Loop(|| is_safe(weight) && is_safe(input));
-            let pack = match is_worth_it(conv) && conv.instruction_set.run(all_safe) {
-                true => forward_winograd::pack(conv, weight),
-                false => forward_plain::pack(conv, weight),
-            };
+            let sizes = conv.sizes();
+            let pack = Pack::winograd(&sizes, weight, input);
+            let pack = pack.unwrap_or_else(|| Pack::plain(&sizes, weight));
             shard::each(tasks, |images| {
-                conv.instruction_set.run(forward_channels::Shard {
-                    conv,
+                conv.instruction_set.run(channels::Shard {
+                    sizes: &sizes,
                     pack: &pack,
                     bias,
-                    images,
+                    input: images.input,
+                    output: PooledPlanes {
+                        output: images.output,
+                        winners: images.winners,
+                    },
                 });
             });
         } else {

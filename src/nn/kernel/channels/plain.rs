@@ -5,11 +5,10 @@
 
 use pulp::Simd;
 
-use super::ConvPool;
-use super::forward_channels::{Convolution, INSIDE, Pack, Pooled, Sources};
+use super::{Convolution, INSIDE, Pack, Sink, Sizes, Sources};
 
 /// The weight (out, in, K, K) in blocks of channels: (block, in, K, K, lane).
-pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
+pub fn pack(conv: &Sizes, weight: &[f32]) -> Pack {
     let taps = conv.taps();
     let mut pack = Pack::zeros(conv, taps, false);
     for (channel, weights) in weight.chunks_exact(taps).enumerate() {
@@ -27,7 +26,9 @@ pub struct Plain {
     pixels: Vec<f32>,
     width: usize,
     height: usize,
-    /// Columns of the convolution's output, with those that fill up the last tile.
+    /// Rows of the convolution's output.
+    rows: usize,
+    /// Columns of it, with those that fill up the last tile.
     columns: usize,
     /// The pixels that the weights take, in their order: (in, K, K).
     sources: Sources,
@@ -35,9 +36,9 @@ pub struct Plain {
 
 impl Plain {
     /// Room for an image that gives so many columns.
-    pub fn new(conv: &ConvPool, columns: usize) -> Self {
+    pub fn new(conv: &Sizes, columns: usize) -> Self {
         let size = conv.kernel_size;
-        let height = conv.padded_height();
+        let height = conv.height + 2 * conv.padding;
         let width = (columns + size - 1).max(conv.width + conv.padding);
         let tap = |channel: usize, ky: usize| (channel * height + ky) * width;
         let taps = (0..conv.taps()).map(|i| tap(i / (size * size), i / size % size) + i % size);
@@ -45,6 +46,7 @@ impl Plain {
             pixels: vec![0.0; conv.channels_in * width * height],
             width,
             height,
+            rows: conv.rows,
             columns,
             sources: Sources {
                 offsets: taps.collect(),
@@ -58,7 +60,7 @@ impl<S: Simd, const COLUMNS: usize, const VECTORS: usize> Convolution<S, COLUMNS
     for Plain
 {
     #[inline(always)]
-    fn fill(&mut self, _: S, conv: &ConvPool, image: &[f32]) {
+    fn fill(&mut self, _: S, conv: &Sizes, image: &[f32]) {
         let planes = image.chunks_exact(conv.height * conv.width);
         for (plane, padded) in planes.zip(self.pixels.chunks_exact_mut(self.width * self.height)) {
             let rows = padded.chunks_exact_mut(self.width).skip(conv.padding);
@@ -74,16 +76,16 @@ impl<S: Simd, const COLUMNS: usize, const VECTORS: usize> Convolution<S, COLUMNS
         simd: S,
         pack: &[f32],
         bias: [S::f32s; VECTORS],
-        pooled: &mut Pooled<S>,
+        sink: &mut impl Sink<S>,
     ) {
-        for y in 0..pooled.height {
+        for y in (0..self.rows).step_by(2) {
             for column in (0..self.columns).step_by(COLUMNS) {
-                let pixels = &self.pixels[2 * y * self.width + column..];
+                let pixels = &self.pixels[y * self.width + column..];
                 let sums = self
                     .sources
                     .sums::<S, 1, INSIDE, COLUMNS, VECTORS>(simd, pixels, pack, bias);
                 for v in 0..VECTORS {
-                    pooled.pool(simd, v, [y, column / 2], sums[v].each_ref(), true);
+                    sink.rows(simd, v, [y, column], sums[v].each_ref(), true);
                 }
             }
         }

@@ -1,26 +1,28 @@
 //! The convolution by Winograd's algorithm down the columns, for kernels of 3 and 5: half of the
 //! multiplications.
 //!
-//! Four rows of the convolution, that is two of pooling windows, are a band. What it takes of the padded
-//! image becomes a row of factors for each product of the algorithm. With these it goes as in
-//! `forward_channels`: the sums of some columns of two bands stay in registers, a vector of channels for
-//! each; at last four rows are made of a band's sums.
+//! Four rows of the output are a band. What it takes of the padded image becomes a row of factors for each
+//! product of the algorithm. With these it goes as with pixels in `plain`: the sums of some columns of two
+//! bands stay in registers, a vector of channels for each; at last four rows are made of a band's sums.
 
 use pulp::Simd;
 
-use super::ConvPool;
-use super::forward_channels::{
-    BOTH, Convolution, INSIDE, LEFT, Pack, Pooled, RIGHT, Sources, Sums,
-};
+use super::{BOTH, Convolution, INSIDE, LEFT, Pack, RIGHT, Sink, Sizes, Sources, Sums};
 use crate::nn::kernel::simd::{Loop, load_f32s, store_f32s};
 use crate::nn::kernel::winograd::{OUTPUTS, Winograd};
 
 /// Beyond this, 2^47, factors or sums of their products might overflow where the convolution does not.
 const LARGEST: f32 = 140_737_488_355_328.0;
 
-/// Whether there is an algorithm for the kernel, and the convolution's rows fill two thirds of its bands.
-pub fn is_worth_it(conv: &ConvPool) -> bool {
-    matches!(conv.kernel_size, 3 | 5) && 2 * OUTPUTS * bands(conv) <= 3 * 2 * conv.out_height()
+/// How many times as many products the plain sum takes, with those for what fills up the last bands; `None` if
+/// there is no algorithm for the kernel.
+pub fn gain(conv: &Sizes) -> Option<f64> {
+    let products = match conv.kernel_size {
+        3 | 5 => conv.kernel_size + OUTPUTS - 1,
+        _ => return None,
+    };
+    let filled = conv.rows as f64 / (OUTPUTS * bands(conv)) as f64;
+    Some((OUTPUTS * conv.kernel_size) as f64 / products as f64 * filled)
 }
 
 /// Whether the algorithm gives what the convolution gives, if weights and inputs all are so: of infinite sums
@@ -34,21 +36,21 @@ pub fn is_safe(numbers: &[f32]) -> bool {
 }
 
 /// Bands of an image: they are gone through two at a time.
-fn bands(conv: &ConvPool) -> usize {
-    let bands = (2 * conv.out_height()).div_ceil(OUTPUTS);
+fn bands(conv: &Sizes) -> usize {
+    let bands = conv.rows.div_ceil(OUTPUTS);
     bands.next_multiple_of(2)
 }
 
 /// The factors of the weight (out, in, K, K), whose kernel size is 3 or 5, in blocks of channels:
 /// (block, product, in, column of the kernel, lane).
-pub fn pack(conv: &ConvPool, weight: &[f32]) -> Pack {
+pub fn pack(conv: &Sizes, weight: &[f32]) -> Pack {
     match conv.kernel_size {
         3 => pack_products::<3, 6>(conv, weight),
         _ => pack_products::<5, 8>(conv, weight),
     }
 }
 
-fn pack_products<const K: usize, const N: usize>(conv: &ConvPool, weight: &[f32]) -> Pack {
+fn pack_products<const K: usize, const N: usize>(conv: &Sizes, weight: &[f32]) -> Pack {
     let rows = conv.channels_in * K;
     let mut pack = Pack::zeros(conv, N * rows, true);
     for (channel, weights) in weight.chunks_exact(conv.taps()).enumerate() {
@@ -97,7 +99,7 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
     const HAS_GROUPS: bool = COLUMNS != 6;
 
     /// Room for an image that gives so many columns.
-    pub fn new(simd: S, conv: &ConvPool, columns: usize) -> Self {
+    pub fn new(simd: S, conv: &Sizes, columns: usize) -> Self {
         let width = columns + K - 1;
         let width = width.max(conv.padding + conv.width.next_multiple_of(S::F32_LANES));
         let plane = bands(conv) * width;
@@ -142,7 +144,7 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
     Convolution<S, COLUMNS, VECTORS> for Bands<S, K, N, COLUMNS, VECTORS>
 {
     #[inline(always)]
-    fn fill(&mut self, simd: S, conv: &ConvPool, image: &[f32]) {
+    fn fill(&mut self, simd: S, conv: &Sizes, image: &[f32]) {
         for channel in 0..conv.channels_in {
             let rows = &image[channel * conv.height * conv.width..];
             for x in (0..conv.width).step_by(S::F32_LANES) {
@@ -181,7 +183,7 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
         simd: S,
         pack: &[f32],
         bias: [S::f32s; VECTORS],
-        pooled: &mut Pooled<S>,
+        sink: &mut impl Sink<S>,
     ) {
         for band in (0..self.count).step_by(2) {
             for product in 0..N {
@@ -202,24 +204,24 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
                 }
             }
             // A function of its own: its constants take no registers from the sums.
-            let pool =
-                Loop(|| pool::<S, K, N, COLUMNS, VECTORS>(simd, band, bias, &self.sums, pooled));
-            simd.vectorize(pool);
+            let finish =
+                Loop(|| finish::<S, K, N, COLUMNS, VECTORS>(simd, band, bias, &self.sums, sink));
+            simd.vectorize(finish);
         }
     }
 }
 
-/// Pools two bands of the convolution, which are made of their sums.
+/// Gives two bands of the convolution, which are made of their sums.
 #[inline(always)]
-fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>(
+fn finish<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTORS: usize>(
     simd: S,
     band: usize,
     bias: [S::f32s; VECTORS],
     sums: &[[Sums<S, COLUMNS, VECTORS>; N]],
-    pooled: &mut Pooled<S>,
+    sink: &mut impl Sink<S>,
 ) {
     for (tile, sums) in sums.iter().enumerate() {
-        let x = tile * COLUMNS / 2;
+        let x = tile * COLUMNS;
         for v in 0..VECTORS {
             for below in 0..2 {
                 let mut of_band = [&sums[0][v][below]; N];
@@ -227,9 +229,9 @@ fn pool<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VEC
                     of_band[product] = &sums[product][v][below];
                 }
                 let rows = rows::<S, K, N, COLUMNS>(simd, of_band, bias[v]);
-                let y = OUTPUTS / 2 * (band + below);
-                pooled.pool(simd, v, [y, x], [&rows[0], &rows[1]], false);
-                pooled.pool(simd, v, [y + 1, x], [&rows[2], &rows[3]], false);
+                let y = OUTPUTS * (band + below);
+                sink.rows(simd, v, [y, x], [&rows[0], &rows[1]], false);
+                sink.rows(simd, v, [y + 2, x], [&rows[2], &rows[3]], false);
             }
         }
     }
@@ -258,7 +260,7 @@ fn rows<S: Simd, const K: usize, const N: usize, const COLUMNS: usize>(
 
 /// A vector of columns of an image.
 struct Columns<'a, S: Simd> {
-    conv: &'a ConvPool,
+    conv: &'a Sizes,
     /// From the vector's first column on.
     rows: &'a [f32],
     /// 1 for columns that are there, else 0.
