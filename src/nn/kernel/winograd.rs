@@ -147,6 +147,32 @@ impl<const K: usize, const N: usize> Winograd<K, N> {
         }
         outputs
     }
+
+    /// The way back of [`output`](Self::output): the gradients of the products, from those of the outputs, lane
+    /// by lane.
+    #[inline(always)]
+    pub fn output_gradient<S: Simd>(simd: S, grads: [S::f32s; OUTPUTS]) -> [S::f32s; N] {
+        let mut products = [grads[0]; N];
+        products[N - 1] = grads[OUTPUTS - 1];
+        for pair in 0..N / 2 - 1 {
+            let j = 2 * pair + 1;
+            let mut halves = [simd.splat_f32s(0.0); 2];
+            for i in 0..OUTPUTS {
+                let weight = simd.splat_f32s(Self::OUTPUT[i][j]);
+                halves[i % 2] = simd.mul_add_e_f32s(weight, grads[i], halves[i % 2]);
+            }
+            products[j] = simd.add_f32s(halves[0], halves[1]);
+            products[j + 1] = simd.sub_f32s(halves[0], halves[1]);
+        }
+        products
+    }
+
+    /// The way back of [`kernel`](Self::kernel): the gradients of the taps, from those of their factors.
+    #[inline(always)]
+    pub fn kernel_gradient(factors: &[f32; N]) -> [f32; K] {
+        let rows = || Self::KERNEL.iter().zip(factors);
+        std::array::from_fn(|k| rows().map(|(row, factor)| row[k] * factor).sum())
+    }
 }
 
 /// A polynomial, lowest power first, times (x − `root`).
@@ -193,6 +219,28 @@ mod tests {
         }
     }
 
+    /// The gradient of tap `t` is the sum of each output's gradient times the input that it took.
+    fn has_the_gradient_of_the_plain_sum<const K: usize, const N: usize>() {
+        let mut stream = Stream::new(1, Purpose::Init, 0);
+        let inputs: [f32; N] = std::array::from_fn(|_| stream.normal());
+        let grads: [f32; OUTPUTS] = std::array::from_fn(|_| stream.normal());
+        let mut products = Winograd::<K, N>::input(Scalar::new(), inputs);
+        let spread = Winograd::<K, N>::output_gradient(Scalar::new(), grads);
+        for j in 0..N {
+            products[j] *= spread[j];
+        }
+        for (k, found) in Winograd::<K, N>::kernel_gradient(&products)
+            .iter()
+            .enumerate()
+        {
+            let expected: f32 = (0..OUTPUTS).map(|y| grads[y] * inputs[y + k]).sum();
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{K}: {k} {found} {expected}"
+            );
+        }
+    }
+
     /// How far four outputs, each a sum over 30 rows of a kernel, lie from the exact ones: the root of the
     /// mean square, of the algorithm and of the plain sum.
     fn rounding_errors<const K: usize, const N: usize>() -> [f64; 2] {
@@ -236,5 +284,11 @@ mod tests {
     fn four_outputs_are_those_of_the_plain_sum() {
         is_exact_for_unit_vectors::<3, 6>();
         is_exact_for_unit_vectors::<5, 8>();
+    }
+
+    #[test]
+    fn gradients_of_taps_are_those_of_the_plain_sum() {
+        has_the_gradient_of_the_plain_sum::<3, 6>();
+        has_the_gradient_of_the_plain_sum::<5, 8>();
     }
 }

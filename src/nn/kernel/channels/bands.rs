@@ -70,7 +70,77 @@ fn pack_products<const K: usize, const N: usize>(conv: &Sizes, weight: &[f32]) -
     pack
 }
 
-/// The factors of an image: (product, channel, band, column), and the sums that are made of them.
+/// The factors of an image: (product, channel, band, column).
+pub struct Factors<const K: usize, const N: usize> {
+    numbers: Vec<f32>,
+    /// Factors of a product.
+    len: usize,
+    /// Factors of a band, with the zeros on both sides.
+    width: usize,
+    /// Bands of a channel.
+    bands: usize,
+}
+
+impl<const K: usize, const N: usize> Factors<K, N> {
+    /// Room for an image that gives so many bands, with rows of `width` factors.
+    pub fn new(conv: &Sizes, width: usize, bands: usize) -> Self {
+        let lanes = conv.instruction_set.lanes();
+        let len = conv.channels_in * bands * width;
+        Self {
+            // A vector may begin with the last number.
+            numbers: vec![0.0; N * len + lanes],
+            len,
+            width,
+            bands,
+        }
+    }
+
+    /// Factors of a channel, for one product.
+    pub fn plane(&self) -> usize {
+        self.bands * self.width
+    }
+
+    /// Those of a product; behind them there are as many more as a vector may take.
+    #[inline(always)]
+    pub fn of(&self, product: usize) -> &[f32] {
+        &self.numbers[product * self.len..]
+    }
+
+    /// Takes the place of the image before. Whether rows are so long that whole vectors of the image's columns fit,
+    /// `WHOLE`, the compiler has to know.
+    #[inline(always)]
+    pub fn fill<S: Simd, const WHOLE: bool>(&mut self, simd: S, conv: &Sizes, image: &[f32]) {
+        for channel in 0..conv.channels_in {
+            let rows = &image[channel * conv.height * conv.width..];
+            for x in (0..conv.width).step_by(S::F32_LANES) {
+                let columns = Columns::new(simd, (conv.height, conv.width), rows, x);
+                let at = channel * self.plane() + conv.padding + x;
+                let count = if WHOLE { S::F32_LANES } else { conv.width - x };
+                // A band begins with the rows that the one before ends with.
+                let mut pixels = [simd.splat_f32s(0.0); N];
+                for k in 0..K - 1 {
+                    pixels[OUTPUTS + k] = columns.load(simd, k.wrapping_sub(conv.padding));
+                }
+                for band in 0..self.bands {
+                    for k in 0..N {
+                        let y = (OUTPUTS * band + k).wrapping_sub(conv.padding);
+                        pixels[k] = match pixels.get(k + OUTPUTS) {
+                            Some(pixels) => *pixels,
+                            None => columns.load(simd, y),
+                        }
+                    }
+                    let factors = Winograd::<K, N>::input(simd, pixels);
+                    let at = at + band * self.width;
+                    for (to, factors) in self.numbers.chunks_exact_mut(self.len).zip(factors) {
+                        store_f32s(simd, &mut to[at..], count, factors);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The factors of an image, and the sums that are made of them.
 pub struct Bands<
     S: Simd,
     const K: usize,
@@ -78,12 +148,7 @@ pub struct Bands<
     const COLUMNS: usize,
     const VECTORS: usize,
 > {
-    factors: Vec<f32>,
-    /// Factors of a product.
-    len: usize,
-    /// Factors of a band, with the zeros on both sides.
-    width: usize,
-    count: usize,
+    factors: Factors<K, N>,
     sources: Sources,
     /// Whether the outer half of what a kernel takes at the left, and at the right, end of a row is zeros.
     has_zeros: [bool; 2],
@@ -100,28 +165,23 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
 
     /// Room for an image that gives so many columns.
     pub fn new(simd: S, conv: &Sizes, columns: usize) -> Self {
-        let width = columns + K - 1;
-        let width = width.max(conv.padding + conv.width.next_multiple_of(S::F32_LANES));
-        let plane = bands(conv) * width;
-        let len = conv.channels_in * plane;
+        let whole = conv.padding + conv.width.next_multiple_of(S::F32_LANES);
+        let factors = Factors::new(conv, whole.max(columns + K - 1), bands(conv));
         let zeros = [simd.splat_f32s(0.0); COLUMNS];
         let step = if Self::HAS_GROUPS { K } else { 1 };
         let offsets = (0..conv.channels_in * K).step_by(step);
-        let offsets = offsets.map(|row| row / K * plane + row % K);
+        let offsets = offsets.map(|row| row / K * factors.plane() + row % K);
         Self {
-            factors: vec![0.0; N * len],
-            len,
-            width,
-            count: bands(conv),
             has_zeros: [
                 conv.padding >= K / 2,
                 (columns + K - 1).saturating_sub(conv.padding + conv.width) >= K / 2,
             ],
             sources: Sources {
                 offsets: offsets.collect(),
-                below: width,
+                below: factors.width,
             },
             sums: vec![[[[zeros; 2]; VECTORS]; N]; columns / COLUMNS],
+            factors,
         }
     }
 
@@ -145,36 +205,7 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
 {
     #[inline(always)]
     fn fill(&mut self, simd: S, conv: &Sizes, image: &[f32]) {
-        for channel in 0..conv.channels_in {
-            let rows = &image[channel * conv.height * conv.width..];
-            for x in (0..conv.width).step_by(S::F32_LANES) {
-                let ones = &[1.0; 16][..S::F32_LANES.min(conv.width - x)];
-                let columns = Columns {
-                    conv,
-                    rows: &rows[x..],
-                    inside: load_f32s(simd, ones),
-                };
-                let at = channel * self.count * self.width + conv.padding + x;
-                // A band begins with the rows that the one before ends with.
-                let mut pixels = [simd.splat_f32s(0.0); N];
-                for k in 0..K - 1 {
-                    pixels[OUTPUTS + k] = columns.load(simd, k);
-                }
-                for band in 0..self.count {
-                    for k in 0..N {
-                        pixels[k] = match pixels.get(k + OUTPUTS) {
-                            Some(pixels) => *pixels,
-                            None => columns.load(simd, OUTPUTS * band + k),
-                        }
-                    }
-                    let factors = Winograd::<K, N>::input(simd, pixels);
-                    let at = at + band * self.width;
-                    for (to, factors) in self.factors.chunks_exact_mut(self.len).zip(factors) {
-                        store_f32s(simd, &mut to[at..], S::F32_LANES, factors);
-                    }
-                }
-            }
-        }
+        self.factors.fill::<S, true>(simd, conv, image);
     }
 
     #[inline(always)]
@@ -185,11 +216,10 @@ impl<S: Simd, const K: usize, const N: usize, const COLUMNS: usize, const VECTOR
         bias: [S::f32s; VECTORS],
         sink: &mut impl Sink<S>,
     ) {
-        for band in (0..self.count).step_by(2) {
+        for band in (0..self.factors.bands).step_by(2) {
             for product in 0..N {
                 let pack = &pack[product * (pack.len() / N)..][..pack.len() / N];
-                let factors = &self.factors[product * self.len..][..self.len];
-                let factors = &factors[band * self.width..];
+                let factors = &self.factors.of(product)[band * self.factors.width..];
                 let last = self.sums.len() - 1;
                 for (tile, sums) in self.sums.iter_mut().enumerate() {
                     let factors = (&factors[tile * COLUMNS..], pack);
@@ -258,27 +288,36 @@ fn rows<S: Simd, const K: usize, const N: usize, const COLUMNS: usize>(
     rows
 }
 
-/// A vector of columns of an image.
-struct Columns<'a, S: Simd> {
-    conv: &'a Sizes,
+/// A vector of columns of a plane.
+pub struct Columns<'a, S: Simd> {
+    height: usize,
+    width: usize,
     /// From the vector's first column on.
     rows: &'a [f32],
     /// 1 for columns that are there, else 0.
     inside: S::f32s,
 }
 
-impl<S: Simd> Columns<'_, S> {
-    /// Row `y`, counted from the zeros above the image on.
+impl<'a, S: Simd> Columns<'a, S> {
+    /// Those from `x` on, of a plane at the beginning of `plane`.
     #[inline(always)]
-    fn load(&self, simd: S, y: usize) -> S::f32s {
-        let y = y.wrapping_sub(self.conv.padding);
-        if y >= self.conv.height {
+    pub fn new(simd: S, (height, width): (usize, usize), plane: &'a [f32], x: usize) -> Self {
+        let ones = &[1.0; 16][..S::F32_LANES.min(width - x)];
+        Self {
+            height,
+            width,
+            rows: &plane[x..],
+            inside: load_f32s(simd, ones),
+        }
+    }
+
+    /// Row `y`, zeros where there is none.
+    #[inline(always)]
+    pub fn load(&self, simd: S, y: usize) -> S::f32s {
+        if y >= self.height {
             return simd.splat_f32s(0.0);
         }
         // The end of a row is followed by the next row, of numbers that are finite.
-        simd.mul_f32s(
-            self.inside,
-            load_f32s(simd, &self.rows[y * self.conv.width..]),
-        )
+        simd.mul_f32s(self.inside, load_f32s(simd, &self.rows[y * self.width..]))
     }
 }

@@ -2,7 +2,7 @@
 //! channels, sums in registers. How they come about, `plain` and `bands` say; what becomes of them, an
 //! [`Output`].
 
-mod bands;
+pub mod bands;
 mod plain;
 
 use pulp::bytemuck::cast_slice;
@@ -44,6 +44,12 @@ impl Sizes {
     /// Products that make one number of the output.
     fn taps(&self) -> usize {
         self.channels_in * self.kernel_size * self.kernel_size
+    }
+
+    /// Whether Winograd's algorithm gives of these factors what the plain sum gives.
+    pub fn is_safe(&self, factors: [&[f32]; 2]) -> bool {
+        let all_safe = Loop(|| bands::is_safe(factors[0]) && bands::is_safe(factors[1]));
+        self.instruction_set.run(all_safe)
     }
 
     /// How many times as many products the plain sum takes as Winograd's algorithm, which also computes what
@@ -110,9 +116,8 @@ impl Pack {
     /// For Winograd's algorithm: `None` if there is none for this kernel, if it would be no faster, or if it
     /// might not give of this input what the plain sum gives.
     pub fn winograd(sizes: &Sizes, weight: &[f32], input: &[f32]) -> Option<Self> {
-        let all_safe = Loop(|| bands::is_safe(weight) && bands::is_safe(input));
         let is_faster = bands::gain(sizes).is_some_and(|gain| gain > WORTH_IT);
-        let is_good = is_faster && sizes.instruction_set.run(all_safe);
+        let is_good = is_faster && sizes.is_safe([weight, input]);
         is_good.then(|| bands::pack(sizes, weight))
     }
 

@@ -8,9 +8,12 @@
 //! input gradient are sums over shifted planes, and no patch is copied out.
 
 mod correlation;
+mod fast;
+mod fast_weight_gradient;
 mod grid;
 mod input_gradient;
 mod layout;
+mod products;
 mod weight_gradient;
 
 use std::ops::Range;
@@ -18,11 +21,11 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use self::correlation::Correlation;
+use self::fast::Fast;
 use self::grid::Grid;
 use self::input_gradient::InputGradient;
 use self::layout::InputLayout;
-use self::weight_gradient::weight_gradient;
-use super::channels::{self, Pack, Planes, Sizes};
+use self::weight_gradient::WeightGradient;
 use super::shard::{self, shards};
 use super::simd::InstructionSet;
 use super::sum::sum;
@@ -136,7 +139,7 @@ impl Conv {
             let input = &input[range.start * self.image_len()..range.end * self.image_len()];
             tasks.push((input, part));
         }
-        if let Some(fast) = self.fast_forward(weight, input) {
+        if let Some(fast) = Fast::forward(self, weight, input) {
             shard::each(tasks, |(input, output)| fast.run(input, bias, output));
             return;
         }
@@ -174,111 +177,43 @@ impl Conv {
         if images == 0 {
             return (vec![0.0; weight.len()], vec![0.0; self.channels_out]);
         }
-        let layout = InputLayout::new(self);
-        let offsets = layout.offsets(self);
         let fast = match grad_input {
-            Some(_) => self.fast_backward(weight, grad_output),
+            Some(_) => Fast::backward(self, weight, grad_output),
             None => None,
         };
         let is_plain = grad_input.is_some() && fast.is_none();
         let plain = is_plain.then(|| InputGradient::new(self, weight));
+        let weight_gradient = WeightGradient::new(self, input, grad_output);
         let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
         let part = |len: usize, range: &Range<usize>| range.start * len..range.end * len;
-        shard::sum(shard::each(tasks.collect(), |(range, mut grad_input)| {
+        shard::sum(shard::each(tasks.collect(), |(range, grad_input)| {
+            let input = &input[part(self.image_len(), &range)];
             let grad_output = &grad_output[part(self.out_len(), &range)];
-            if let (Some(fast), Some(grad_input)) = (&fast, &mut grad_input) {
-                fast.run(grad_output, &[], grad_input);
+            if let Some(grad_input) = grad_input {
+                match &fast {
+                    Some(fast) => fast.run(grad_output, &[], grad_input),
+                    None => self.instruction_set.run(PlainInput {
+                        conv: self,
+                        gradient: plain.as_ref(),
+                        grad_output,
+                        grad_input,
+                    }),
+                }
             }
-            self.instruction_set.run(Backward {
-                conv: self,
-                layout: &layout,
-                offsets: &offsets,
-                input: &input[part(self.image_len(), &range)],
-                grad_output,
-                grad_input: grad_input.zip(plain.as_ref()),
-            })
+            let grad_weight = weight_gradient.of(self, input, grad_output);
+            (grad_weight, self.bias_gradient(grad_output))
         }))
     }
 
-    /// The forward pass by Winograd's algorithm, if that is faster.
-    fn fast_forward(&self, weight: &[f32], input: &[f32]) -> Option<Fast> {
-        if self.stride != 1 {
-            return None;
-        }
-        let sizes = Sizes {
-            channels_in: self.channels_in,
-            height: self.height,
-            width: self.width,
-            channels_out: self.channels_out,
-            kernel_size: self.kernel_size,
-            padding: self.padding,
-            rows: self.out_height(),
-            columns: self.out_width(),
-            instruction_set: self.instruction_set.for_vectors_of(self.channels_out),
-        };
-        Fast::new(sizes, weight, input)
-    }
-
-    /// As [`fast_forward`](Self::fast_forward), the gradient of the input: the convolution of the output's
-    /// gradient, with more zeros around it, with the kernels turned around.
-    fn fast_backward(&self, weight: &[f32], grad_output: &[f32]) -> Option<Fast> {
-        if self.stride != 1 || self.padding >= self.kernel_size {
-            return None;
-        }
-        let sizes = Sizes {
-            channels_in: self.channels_out,
-            height: self.out_height(),
-            width: self.out_width(),
-            channels_out: self.channels_in,
-            kernel_size: self.kernel_size,
-            padding: self.kernel_size - 1 - self.padding,
-            rows: self.height,
-            columns: self.width,
-            instruction_set: self.instruction_set.for_vectors_of(self.channels_in),
-        };
-        let kernel_len = self.kernel_size * self.kernel_size;
-        let mut turned = Vec::with_capacity(weight.len());
-        for channel_in in 0..self.channels_in {
-            for weight in weight.chunks_exact(self.patch_len()) {
-                let kernel = &weight[channel_in * kernel_len..][..kernel_len];
-                turned.extend(kernel.iter().rev());
+    fn bias_gradient(&self, grad_output: &[f32]) -> Vec<f32> {
+        let mut grad_bias = vec![0.0; self.channels_out];
+        for image in grad_output.chunks_exact(self.out_len()) {
+            let channels = image.chunks_exact(self.out_pixels());
+            for (bias, channel) in grad_bias.iter_mut().zip(channels) {
+                *bias += sum(channel, |grad| grad);
             }
         }
-        Fast::new(sizes, &turned, grad_output)
-    }
-}
-
-/// A convolution by Winograd's algorithm.
-struct Fast {
-    sizes: Sizes,
-    pack: Pack,
-}
-
-impl Fast {
-    /// `None` where the plain sum is faster, or gives something else of this input.
-    fn new(sizes: Sizes, weight: &[f32], input: &[f32]) -> Option<Self> {
-        // The plain sum is taken of whole vectors, along rows with the padding between them.
-        let (rows, columns) = (sizes.rows, sizes.columns);
-        let plane = (rows - 1) * (columns + sizes.kernel_size - 1) + columns;
-        let plane = plane.next_multiple_of(sizes.instruction_set.lanes());
-        let filled = (rows * columns) as f64 / plane as f64;
-        // What is made of the input, and of the sums, takes as long as the products of 12 rows of kernels.
-        let others = 12.0 / (sizes.channels_in * sizes.kernel_size) as f64;
-        if sizes.winograd_gain()? < 1.1 * filled * (1.0 + others) {
-            return None;
-        }
-        let pack = Pack::winograd(&sizes, weight, input)?;
-        Some(Self { sizes, pack })
-    }
-
-    fn run(&self, input: &[f32], bias: &[f32], output: &mut [f32]) {
-        self.sizes.instruction_set.run(channels::Shard {
-            sizes: &self.sizes,
-            pack: &self.pack,
-            bias,
-            input,
-            output: Planes(output),
-        });
+        grad_bias
     }
 }
 
@@ -314,41 +249,22 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// The backward pass of some images.
-struct Backward<'a> {
+/// The gradient of some images' input, as the plain sum.
+struct PlainInput<'a> {
     conv: &'a Conv,
-    layout: &'a InputLayout,
-    offsets: &'a [usize],
-    input: &'a [f32],
+    gradient: Option<&'a InputGradient>,
     grad_output: &'a [f32],
-    grad_input: Option<(&'a mut [f32], &'a InputGradient)>,
+    grad_input: &'a mut [f32],
 }
 
-impl WithSimd for Backward<'_> {
-    type Output = (Vec<f32>, Vec<f32>);
+impl WithSimd for PlainInput<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> Self::Output {
-        if let Some((grad_input, gradient)) = self.grad_input.take() {
-            gradient.apply(simd, self.conv, self.grad_output, grad_input);
+    fn with_simd<S: Simd>(self, simd: S) {
+        if let Some(gradient) = self.gradient {
+            gradient.apply(simd, self.conv, self.grad_output, self.grad_input);
         }
-        let mut grad_bias = vec![0.0; self.conv.channels_out];
-        for image in self.grad_output.chunks_exact(self.conv.out_len()) {
-            let channels = image.chunks_exact(self.conv.out_pixels());
-            for (bias, channel) in grad_bias.iter_mut().zip(channels) {
-                *bias += sum(channel, |grad| grad);
-            }
-        }
-        let (input, grad_output) = (self.input, self.grad_output);
-        let grad_weight = weight_gradient(
-            simd,
-            self.conv,
-            self.layout,
-            self.offsets,
-            input,
-            grad_output,
-        );
-        (grad_weight, grad_bias)
     }
 }
 
@@ -462,8 +378,9 @@ mod tests {
         for (images, channels, size, kernel) in [
             (2, [1, 32], [28, 28], [3, 1, 1]),
             (9, [6, 16], [14, 14], [5, 0, 1]),
-            (9, [32, 64], [14, 14], [3, 1, 1]),
-            (2, [16, 40], [32, 33], [3, 0, 1]),
+            (40, [16, 20], [14, 14], [3, 1, 1]),
+            (12, [16, 40], [32, 33], [3, 0, 1]),
+            (12, [16, 16], [27, 31], [5, 3, 1]),
             (2, [16, 16], [7, 8], [5, 3, 1]),
             (6, [3, 9], [7, 7], [3, 1, 2]),
             (3, [8, 4], [6, 6], [1, 0, 2]),

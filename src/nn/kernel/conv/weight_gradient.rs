@@ -1,24 +1,79 @@
-//! The weight gradient of a convolution: sums of products of planes.
+//! The weight gradient of a convolution.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::Conv;
-use super::correlation::blocks;
-use super::grid::Grid;
+use super::fast_weight_gradient::{fast_sizes, fast_weight_gradient};
 use super::layout::InputLayout;
-use crate::nn::kernel::simd::Aligned;
+use super::products::{Grads, Products, VECTORS_OF_SUM};
+use crate::nn::kernel::channels::Sizes;
+use crate::nn::kernel::shard;
 
-/// Vectors of a plane that make the start and the end of a sum worth it: where one image has fewer,
-/// several are summed up together.
-const VECTORS_OF_SUM: usize = 96;
+/// How the gradient of the weight is computed.
+pub enum WeightGradient {
+    /// As the plain sum: where in an image each number of a weight finds its first pixel.
+    Plain(InputLayout, Vec<usize>),
+    /// By Winograd's algorithm.
+    Fast(Sizes),
+}
 
-/// The gradient of the weight over some images, from their input and the gradient of their output.
+impl WeightGradient {
+    /// For the sizes of a convolution, and these numbers.
+    pub fn new(conv: &Conv, input: &[f32], grad_output: &[f32]) -> Self {
+        let images = input.len() / conv.image_len() / shard::IMAGES;
+        match fast_sizes(conv, input, grad_output, images) {
+            Some(sizes) => Self::Fast(sizes),
+            None => {
+                let layout = InputLayout::new(conv);
+                let offsets = layout.offsets(conv);
+                Self::Plain(layout, offsets)
+            }
+        }
+    }
+
+    /// The gradient of the weight over some images, from their input and the gradient of their output.
+    pub fn of(&self, conv: &Conv, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
+        conv.instruction_set.run(Shard {
+            way: self,
+            conv,
+            input,
+            grad_output,
+        })
+    }
+}
+
+struct Shard<'a> {
+    way: &'a WeightGradient,
+    conv: &'a Conv,
+    input: &'a [f32],
+    grad_output: &'a [f32],
+}
+
+impl WithSimd for Shard<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+        let (input, grad_output) = (self.input, self.grad_output);
+        match self.way {
+            WeightGradient::Plain(layout, offsets) => {
+                plain(simd, self.conv, (layout, offsets), input, grad_output)
+            }
+            WeightGradient::Fast(sizes) if sizes.kernel_size == 3 => {
+                fast_weight_gradient::<S, 3, 6>(simd, sizes, input, grad_output)
+            }
+            WeightGradient::Fast(sizes) => {
+                fast_weight_gradient::<S, 5, 8>(simd, sizes, input, grad_output)
+            }
+        }
+    }
+}
+
 #[inline(always)]
-pub fn weight_gradient<S: Simd>(
+fn plain<S: Simd>(
     simd: S,
     conv: &Conv,
-    layout: &InputLayout,
-    offsets: &[usize],
+    (layout, offsets): (&InputLayout, &[usize]),
     input: &[f32],
     grad_output: &[f32],
 ) -> Vec<f32> {
@@ -37,141 +92,20 @@ pub fn weight_gradient<S: Simd>(
         }
         let images = grad_output.chunks_exact(conv.out_len());
         for (image, grad_output) in images.enumerate() {
-            grads.set::<S>(image, grad_output, &grid);
+            let planes = grad_output.chunks_exact(conv.out_pixels());
+            grads.set::<S>(image, planes, |from, to| {
+                grid.gather(from, grid.columns, to)
+            });
         }
         let products = Products {
-            source: &planes,
-            image_len: layout.len,
+            sources: &planes
+                .chunks_exact(layout.len)
+                .take(count)
+                .collect::<Vec<_>>(),
             offsets,
             grads: &grads,
-            images: count,
         };
         products.add(simd, &mut sums);
     }
     sums
-}
-
-/// The gradients of some images' outputs. Vectors that are multiplied with the same numbers of the
-/// source lie side by side: for each image one block of planes after the other, in it one position
-/// after the other, for it a vector of each plane of the block.
-struct Grads {
-    numbers: Aligned,
-    planes: usize,
-    /// Vectors of a plane.
-    count: usize,
-    /// Vectors of an image.
-    image_len: usize,
-    /// A plane, before it is dealt out.
-    plane: Vec<f32>,
-}
-
-impl Grads {
-    /// Room for `planes` planes of `len` numbers, of `images` images.
-    fn zeros<S: Simd>(images: usize, planes: usize, len: usize) -> Self {
-        let count = len.div_ceil(S::F32_LANES);
-        let rows = blocks(planes).last().map_or(0, |block| block.end);
-        Self {
-            numbers: Aligned::zeros(images * rows * count * S::F32_LANES),
-            planes,
-            count,
-            image_len: rows * count,
-            plane: vec![0.0; count * S::F32_LANES],
-        }
-    }
-
-    /// Lays out an image, whose planes become the points of `grid` with zeros between its rows.
-    #[inline(always)]
-    fn set<S: Simd>(&mut self, image: usize, output: &[f32], grid: &Grid) {
-        let first = image * self.image_len;
-        let mut planes = output.chunks_exact(grid.rows * grid.columns);
-        for block in blocks(self.planes) {
-            for (row, plane) in (0..block.len()).zip(&mut planes) {
-                grid.gather(plane, grid.columns, &mut self.plane);
-                let first = first + block.start * self.count + row;
-                let numbers = &mut self.numbers.vectors_mut::<S>()[first..];
-                let numbers = numbers.iter_mut().step_by(block.len());
-                let vectors = S::as_simd_f32s(&self.plane).0;
-                numbers.zip(vectors).for_each(|(to, from)| *to = *from);
-            }
-        }
-    }
-}
-
-/// Of some images the products of the gradients' planes and of a source, shifted.
-struct Products<'a> {
-    /// One image after the other.
-    source: &'a [f32],
-    /// Numbers of an image of it.
-    image_len: usize,
-    /// Where in an image of the source each tap begins.
-    offsets: &'a [usize],
-    /// The gradients.
-    grads: &'a Grads,
-    /// How many images there are.
-    images: usize,
-}
-
-impl Products<'_> {
-    /// Adds to `sums[plane, tap]` the products of the plane and of the source at `offsets[tap]`.
-    #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, sums: &mut [f32]) {
-        let taps = self.offsets.len();
-        for block in blocks(self.grads.planes) {
-            let rows = &mut sums[block.start * taps..];
-            match block.len() {
-                5 => self.add_block::<S, 5>(simd, block.start, rows),
-                _ => self.add_block::<S, 6>(simd, block.start, rows),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn add_block<S: Simd, const ROWS: usize>(&self, simd: S, first: usize, rows: &mut [f32]) {
-        let taps = self.offsets.len();
-        // The last block may have fewer planes than rows.
-        let planes = (rows.len() / taps).min(ROWS);
-        for (i, offsets) in self.offsets.chunks(2).enumerate() {
-            // An odd number of taps leaves one over, which is paired with itself.
-            let pair = [offsets[0], offsets[offsets.len() - 1]];
-            let products = self.tile::<S, ROWS>(simd, first, pair);
-            for plane in 0..planes {
-                for tap in 0..offsets.len() {
-                    rows[plane * taps + 2 * i + tap] += products[plane][tap];
-                }
-            }
-        }
-    }
-
-    /// The sums for `ROWS` planes, the first being `first`, and two taps.
-    #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize>(
-        &self,
-        simd: S,
-        first: usize,
-        offsets: [usize; 2],
-    ) -> [[f32; 2]; ROWS] {
-        let count = self.grads.count;
-        let all_grads = self.grads.numbers.vectors::<S>();
-        let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
-        for image in 0..self.images {
-            let at = image * self.grads.image_len + first * count;
-            let (grads, _) = all_grads[at..at + ROWS * count].as_chunks::<ROWS>();
-            let source = &self.source[image * self.image_len..];
-            let left = S::as_simd_f32s(&source[offsets[0]..]).0;
-            let right = S::as_simd_f32s(&source[offsets[1]..]).0;
-            for ((grads, left), right) in grads.iter().zip(left).zip(right) {
-                for i in 0..ROWS {
-                    sums[i][0] = simd.mul_add_e_f32s(grads[i], *left, sums[i][0]);
-                    sums[i][1] = simd.mul_add_e_f32s(grads[i], *right, sums[i][1]);
-                }
-            }
-        }
-        let mut products = [[0.0; 2]; ROWS];
-        for i in 0..ROWS {
-            for j in 0..2 {
-                products[i][j] = simd.reduce_sum_f32s(sums[i][j]);
-            }
-        }
-        products
-    }
 }
