@@ -55,10 +55,10 @@ fuzz-replay: ## try 100,000 damaged inputs on each parser, and compile the fuzz 
 	CNN_TB_FUZZ_CASES=100000 cargo test --locked --test fuzz
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
-# Needs a nightly compiler and cargo-fuzz.
+# Needs cargo-fuzz, whose sanitizers are a nightly compiler's: the variable lets a stable one have them, too.
 fuzz: ## let libFuzzer look for input that PARSER (event_file) fails on
 	mkdir -p fuzz/corpus/$(PARSER)
-	cargo +nightly fuzz run --target-dir target/fuzz $(PARSER) fuzz/corpus/$(PARSER) \
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --target-dir target/fuzz $(PARSER) fuzz/corpus/$(PARSER) \
 		tests/corpus/$(if $(filter doctor,$(PARSER)),event_file,$(PARSER)) -- -max_total_time=$(FUZZ_SECONDS)
 
 faults: build .venv ## inject faults, kills and full disks among them, and say what was lost (about 7 min; FAULTS=logger)
