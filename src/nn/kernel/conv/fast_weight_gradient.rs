@@ -49,7 +49,7 @@ pub fn fast_weight_gradient<S: Simd, const K: usize, const N: usize>(
     images.resize_with(count.min(input.len() / image_len), || {
         Factors::<K, N>::new(sizes, width, bands)
     });
-    let mut spread = vec![0.0; N * sizes.channels_out * plane + S::F32_LANES];
+    let mut spread = vec![0.0; N * sizes.channels_out * plane];
     let mut grads = Vec::new();
     grads.resize_with(N, || {
         Grads::zeros::<S>(images.len(), sizes.channels_out, plane)

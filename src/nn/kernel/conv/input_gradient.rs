@@ -1,15 +1,64 @@
 //! The input gradient of a convolution.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::Conv;
 use super::correlation::Correlation;
+use super::fast::Fast;
 use super::grid::Grid;
 use super::layout::{plane_len, slack};
 
+/// How the gradient of the input is computed.
+pub enum InputGradient {
+    /// As the plain sum.
+    Plain(Plain),
+    /// By Winograd's algorithm.
+    Fast(Fast),
+}
+
+impl InputGradient {
+    /// For the sizes and the weight of a convolution, and these numbers.
+    pub fn new(conv: &Conv, weight: &[f32], grad_output: &[f32]) -> Self {
+        match Fast::backward(conv, weight, grad_output) {
+            Some(fast) => Self::Fast(fast),
+            None => Self::Plain(Plain::new(conv, weight)),
+        }
+    }
+
+    /// Computes the gradient of some images' input.
+    pub fn of(&self, conv: &Conv, grad_output: &[f32], grad_input: &mut [f32]) {
+        match self {
+            Self::Plain(plain) => conv.instruction_set.run(Shard {
+                plain,
+                conv,
+                grad_output,
+                grad_input,
+            }),
+            Self::Fast(fast) => fast.run(grad_output, &[], grad_input),
+        }
+    }
+}
+
+struct Shard<'a> {
+    plain: &'a Plain,
+    conv: &'a Conv,
+    grad_output: &'a [f32],
+    grad_input: &'a mut [f32],
+}
+
+impl WithSimd for Shard<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.plain
+            .apply(simd, self.conv, self.grad_output, self.grad_input);
+    }
+}
+
 /// How the gradient of the output becomes that of the input: each plane of the input is a correlation
 /// of the output with the part of the kernel that meets it, turned around.
-pub struct InputGradient {
+pub struct Plain {
     /// The output, with zeros around it.
     source: Grid,
     plane_len: usize,
@@ -17,9 +66,9 @@ pub struct InputGradient {
     planes: Vec<(Grid, Correlation)>,
 }
 
-impl InputGradient {
+impl Plain {
     /// For the sizes and the weight of a convolution.
-    pub fn new(conv: &Conv, weight: &[f32]) -> Self {
+    fn new(conv: &Conv, weight: &[f32]) -> Self {
         // The first and the last position in a plane that lies on a pixel.
         let first = conv.padding / conv.stride;
         let count = |size: usize| (conv.padding + size - 1) / conv.stride - first + 1;
@@ -76,13 +125,7 @@ impl InputGradient {
 
     /// Computes the gradient of some images' input.
     #[inline(always)]
-    pub fn apply<S: Simd>(
-        &self,
-        simd: S,
-        conv: &Conv,
-        grad_output: &[f32],
-        grad_input: &mut [f32],
-    ) {
+    fn apply<S: Simd>(&self, simd: S, conv: &Conv, grad_output: &[f32], grad_input: &mut [f32]) {
         if conv.stride > conv.kernel_size {
             // Some pixels are in no window.
             grad_input.fill(0.0);

@@ -28,7 +28,6 @@ use self::layout::InputLayout;
 use self::weight_gradient::WeightGradient;
 use super::shard::{self, shards};
 use super::simd::InstructionSet;
-use super::sum::sum;
 
 /// The sizes of a convolution. Tensors are NCHW, the weight is (out, in, kernel, kernel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,43 +176,20 @@ impl Conv {
         if images == 0 {
             return (vec![0.0; weight.len()], vec![0.0; self.channels_out]);
         }
-        let fast = match grad_input {
-            Some(_) => Fast::backward(self, weight, grad_output),
-            None => None,
-        };
-        let is_plain = grad_input.is_some() && fast.is_none();
-        let plain = is_plain.then(|| InputGradient::new(self, weight));
+        let input_gradient = grad_input
+            .is_some()
+            .then(|| InputGradient::new(self, weight, grad_output));
         let weight_gradient = WeightGradient::new(self, input, grad_output);
         let tasks = shard::split(grad_input, images, shard::IMAGES, self.image_len());
         let part = |len: usize, range: &Range<usize>| range.start * len..range.end * len;
         shard::sum(shard::each(tasks.collect(), |(range, grad_input)| {
             let input = &input[part(self.image_len(), &range)];
             let grad_output = &grad_output[part(self.out_len(), &range)];
-            if let Some(grad_input) = grad_input {
-                match &fast {
-                    Some(fast) => fast.run(grad_output, &[], grad_input),
-                    None => self.instruction_set.run(PlainInput {
-                        conv: self,
-                        gradient: plain.as_ref(),
-                        grad_output,
-                        grad_input,
-                    }),
-                }
+            if let (Some(gradient), Some(grad_input)) = (&input_gradient, grad_input) {
+                gradient.of(self, grad_output, grad_input);
             }
-            let grad_weight = weight_gradient.of(self, input, grad_output);
-            (grad_weight, self.bias_gradient(grad_output))
+            weight_gradient.of(self, input, grad_output)
         }))
-    }
-
-    fn bias_gradient(&self, grad_output: &[f32]) -> Vec<f32> {
-        let mut grad_bias = vec![0.0; self.channels_out];
-        for image in grad_output.chunks_exact(self.out_len()) {
-            let channels = image.chunks_exact(self.out_pixels());
-            for (bias, channel) in grad_bias.iter_mut().zip(channels) {
-                *bias += sum(channel, |grad| grad);
-            }
-        }
-        grad_bias
     }
 }
 
@@ -245,25 +221,6 @@ impl WithSimd for Forward<'_> {
             };
             self.sums
                 .apply(simd, &planes, self.bias, grid.len(), &mut sums, put);
-        }
-    }
-}
-
-/// The gradient of some images' input, as the plain sum.
-struct PlainInput<'a> {
-    conv: &'a Conv,
-    gradient: Option<&'a InputGradient>,
-    grad_output: &'a [f32],
-    grad_input: &'a mut [f32],
-}
-
-impl WithSimd for PlainInput<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if let Some(gradient) = self.gradient {
-            gradient.apply(simd, self.conv, self.grad_output, self.grad_input);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The weight gradient of a convolution.
+//! The gradients of a convolution's weight and bias.
 
 use pulp::{Simd, WithSimd};
 
@@ -8,6 +8,7 @@ use super::layout::InputLayout;
 use super::products::{Grads, Products, VECTORS_OF_SUM};
 use crate::nn::kernel::channels::Sizes;
 use crate::nn::kernel::shard;
+use crate::nn::kernel::sum::sum;
 
 /// How the gradient of the weight is computed.
 pub enum WeightGradient {
@@ -31,8 +32,8 @@ impl WeightGradient {
         }
     }
 
-    /// The gradient of the weight over some images, from their input and the gradient of their output.
-    pub fn of(&self, conv: &Conv, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
+    /// The gradients of weight and bias over some images, from their input and the gradient of their output.
+    pub fn of(&self, conv: &Conv, input: &[f32], grad_output: &[f32]) -> (Vec<f32>, Vec<f32>) {
         conv.instruction_set.run(Shard {
             way: self,
             conv,
@@ -50,12 +51,12 @@ struct Shard<'a> {
 }
 
 impl WithSimd for Shard<'_> {
-    type Output = Vec<f32>;
+    type Output = (Vec<f32>, Vec<f32>);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let (input, grad_output) = (self.input, self.grad_output);
-        match self.way {
+        let grad_weight = match self.way {
             WeightGradient::Plain(layout, offsets) => {
                 plain(simd, self.conv, (layout, offsets), input, grad_output)
             }
@@ -65,8 +66,22 @@ impl WithSimd for Shard<'_> {
             WeightGradient::Fast(sizes) => {
                 fast_weight_gradient::<S, 5, 8>(simd, sizes, input, grad_output)
             }
+        };
+        (grad_weight, bias(self.conv, grad_output))
+    }
+}
+
+/// The gradient of the bias: the sum of the output's gradient over images and pixels.
+#[inline(always)]
+fn bias(conv: &Conv, grad_output: &[f32]) -> Vec<f32> {
+    let mut grad_bias = vec![0.0; conv.channels_out];
+    for image in grad_output.chunks_exact(conv.out_len()) {
+        let channels = image.chunks_exact(conv.out_pixels());
+        for (bias, channel) in grad_bias.iter_mut().zip(channels) {
+            *bias += sum(channel, |grad| grad);
         }
     }
+    grad_bias
 }
 
 #[inline(always)]
